@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * attach.h - all that the rest of the program may know of a target process.
+ *
+ * Open a target, make one round after the other (each gives one stack per selected thread as
+ * it stood at that moment), close it. Nothing here stops the target or writes to it. Stacks
+ * are facts: what they mean (time, sessions, trees) is decided elsewhere.
+ */
+#ifndef PYI_ATTACH_H
+#define PYI_ATTACH_H
+
+#include "src/base/log.h"
+#include <pyinstrument/error.h>
+#include <pyinstrument/types.h>
+#include <sys/types.h>
+
+struct pyi_target;
+
+/** What a code object says; constant and valid until the target is closed. */
+struct pyi_code {
+    struct pyi_text name;     /* co_name */
+    struct pyi_text filename; /* co_filename */
+    int32_t first_line;       /* co_firstlineno */
+    bool traceback_hide;      /* has a local variable __tracebackhide__ */
+    uint32_t
+        id; /* dense from 0, never used again: equal text at another address may have another */
+};
+
+/** One Python frame at one instant. */
+struct pyi_stack_entry {
+    const struct pyi_code *code;
+    int32_t line;        /* line now executing, 0 unknown */
+    uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
+};
+
+/** One Python thread state, known from its first sight until the target is closed. */
+struct pyi_thread {
+    uint32_t index;       /* dense from 0 in order of first sight */
+    uint64_t ident;       /* threading.get_ident() */
+    pid_t tid;            /* kernel thread id in our pid namespace, 0 unknown */
+    int64_t interpreter;  /* interpreter id, 0 is the main one */
+    struct pyi_text name; /* from `threading`, else the kernel's name, else "Thread IDENT"; with
+                             the interpreter's number when it is not the main one */
+    bool is_main;         /* main thread of the main interpreter */
+    bool alive;           /* seen in the latest round */
+};
+
+enum pyi_stack_status {
+    PYI_STACK_NEW,  /* entries are valid */
+    PYI_STACK_SAME, /* equal to this thread's stack of the previous round; entries are valid */
+    PYI_STACK_LOST, /* could not be read in any consistent form; no entries */
+};
+
+/** One thread's stack in one round. */
+struct pyi_stack {
+    const struct pyi_thread *thread;
+    enum pyi_stack_status status;
+    /** Outermost first; scratch of the target, valid until the next round. May be empty: a
+     *  thread without Python frames. */
+    const struct pyi_stack_entry *entries;
+    size_t depth;
+    /** Leading entries equal to those of this thread's last delivered stack: interning can
+     *  begin there. */
+    size_t common;
+    bool truncated;   /* the depth limit cut the bottom off */
+    bool verified;    /* every caller-callee edge is proven, not only plausible */
+    uint8_t attempts; /* 1: at the first read */
+};
+
+/** One look at all selected threads. Storage of the target, valid until the next round. */
+struct pyi_round {
+    const struct pyi_stack *stacks;
+    size_t count;
+};
+
+/** Running counts since open. */
+struct pyi_target_stats {
+    uint64_t rounds;
+    uint64_t read_calls; /* system calls that read target memory, all purposes */
+    uint64_t bytes_read;
+    uint64_t mispredicted; /* stacks that needed a second call */
+    uint64_t code_misses;  /* code objects read anew */
+    uint64_t code_reused;  /* addresses found to hold another code object than before */
+};
+
+struct pyi_target_options {
+    struct pyi_log log;
+    double wait;                /* seconds to wait for an interpreter that is still starting */
+    const char *libpython;      /* file that holds the runtime; NULL: search all mappings */
+    const char *assume_version; /* "3.15" or NULL */
+    /** Which threads to sample; NULL: all. Asked once per thread and again when it is renamed. */
+    bool (*select)(void *context, const struct pyi_thread *thread);
+    void *select_context;
+    size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+};
+
+/** What was found at open. Texts are borrowed until close. */
+struct pyi_target_info {
+    pid_t pid, parent;
+    int major, minor, micro;
+    struct pyi_text version; /* "3.14.10", with level and serial for pre-releases */
+    struct pyi_text build;   /* "default", "free-threaded", "debug" */
+    struct pyi_text found;  /* how the runtime was located, e.g. ".dynsym of /usr/bin/python3.11" */
+    struct pyi_text layout; /* where offsets come from, e.g. "debug offsets" or "table 3.11" */
+    struct pyi_text executable;       /* path as the target sees it */
+    struct pyi_text root;             /* prefix under which its files are readable, "" for ours */
+    const struct pyi_text *arguments; /* /proc/PID/cmdline */
+    size_t argument_count;
+    uint64_t runtime;  /* remote address of _PyRuntime */
+    double start_time; /* Unix seconds at which the process started */
+};
+
+/** The sys module's words on where code lives, read once. */
+struct pyi_sysinfo {
+    const struct pyi_text *path, *argv; /* str items only */
+    size_t path_count, argv_count;
+    struct pyi_text prefixes[4]; /* prefix, base_prefix, exec_prefix, base_exec_prefix */
+    bool from_sys; /* false: sys could not be read, prefixes guessed from the executable */
+};
+
+/**
+ * Opens a process. Errors: GONE (slug no-process, zombie), PERM (slug names the cause),
+ * NOTPYTHON (not-python, kernel-thread, bits-32, not-cpython, no-symbols, python-not-ready),
+ * VERSION (version-old, version-new), FORMAT (its structures make no sense), LIMIT, OS, NOMEM.
+ */
+int pyi_target_open(pid_t pid, const struct pyi_target_options *options, struct pyi_target **out,
+                    struct pyi_error *err) PYI_MUST_CHECK;
+/** Opens a recorded memory image (pyi_target_dump_image) in place of a process. */
+int pyi_target_open_image(const char *path, const struct pyi_target_options *options,
+                          struct pyi_target **out, struct pyi_error *err) PYI_MUST_CHECK;
+void pyi_target_close(struct pyi_target *target);
+
+const struct pyi_target_info *pyi_target_info(const struct pyi_target *target);
+/** Reads sys; result owned by the target, later calls give the same. Errors: GONE, NOMEM; what
+ *  cannot be read is empty. */
+int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
+                       struct pyi_error *err) PYI_MUST_CHECK;
+/** Class name by number from a stack entry. */
+struct pyi_text pyi_target_class_name(const struct pyi_target *target, uint32_t number);
+
+/**
+ * One look at all selected threads. Errors: GONE (the process ended, became another program
+ * (see pyi_target_fate), or its interpreter is finalized), PERM, OS, NOMEM. Torn or unreadable
+ * stacks are no error: they are LOST. A round in which not even the thread list could be read
+ * delivers LOST for every thread known to be alive.
+ */
+int pyi_target_round(struct pyi_target *target, struct pyi_round *out,
+                     struct pyi_error *err) PYI_MUST_CHECK;
+
+enum pyi_target_fate {
+    PYI_FATE_ALIVE,
+    PYI_FATE_ENDED,     /* no such process, or a zombie */
+    PYI_FATE_EXEC,      /* the same process runs another image now: open again or give up */
+    PYI_FATE_FINALIZED, /* the interpreter is shutting down */
+};
+/** Looks at /proc; call after GONE. */
+enum pyi_target_fate pyi_target_fate(struct pyi_target *target);
+
+void pyi_target_stats(const struct pyi_target *target, struct pyi_target_stats *out);
+/** Threads seen so far, by index; NULL past the end. */
+const struct pyi_thread *pyi_target_thread(const struct pyi_target *target, uint32_t index);
+/** CPU seconds (user + system) the thread used until now; -1 when unknown. One small read. */
+double pyi_target_thread_cpu(struct pyi_target *target, const struct pyi_thread *thread);
+/** CPU seconds of the whole process from its CPU clock; -1 when it is gone. */
+double pyi_target_cpu(struct pyi_target *target);
+
+/** Makes one full round and writes every byte it read, with what is needed to open it again,
+ *  to a file. Errors: as pyi_target_round, OS. */
+int pyi_target_dump_image(struct pyi_target *target, const char *path,
+                          struct pyi_error *err) PYI_MUST_CHECK;
+
+/* ---- looking without recording -------------------------------------------------------------- */
+
+/** One step of the chain that leads to a readable interpreter. */
+struct pyi_check {
+    const char *name; /* "process", "permission", "mappings", "runtime", "version", ... */
+    int result;       /* 0 passed, 1 failed, 2 not reached */
+    char detail[512]; /* what was found, safe to print */
+};
+#define PYI_CHECKS 16
+struct pyi_diagnosis {
+    struct pyi_check checks[PYI_CHECKS];
+    size_t count;
+    struct pyi_error error; /* of the failed step; code 0 when all passed */
+};
+/** Runs every check in order up to a first round of stacks. Always fills `out`; the return value
+ *  is `out->error.code`. */
+int pyi_target_diagnose(pid_t pid, const struct pyi_target_options *options,
+                        struct pyi_diagnosis *out);
+
+#endif

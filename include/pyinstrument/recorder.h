@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * recorder.h - record a running or a newly started Python program into a session.
+ *
+ * The target is never stopped and never written to. One recorder is used by one thread;
+ * only pyi_recorder_stop() may be called from another thread or from a signal handler.
+ */
+#ifndef PYINSTRUMENT_RECORDER_H
+#define PYINSTRUMENT_RECORDER_H
+
+#include <pyinstrument/error.h>
+#include <pyinstrument/session.h>
+#include <pyinstrument/types.h>
+#include <sys/types.h>
+
+struct pyi_recorder;
+
+/** State of a recording, given to the progress callback and at the end. */
+struct pyi_tally {
+    double elapsed;      /* seconds since the first tick */
+    double limit;        /* requested duration in seconds, 0 if none */
+    uint64_t ticks;      /* rounds made */
+    uint64_t samples;    /* stacks delivered, all threads */
+    uint64_t verified;   /* of those, every edge proven; 0 while only structural checks are made */
+    uint64_t retried;    /* of those, not at the first attempt */
+    uint64_t truncated;  /* of those, cut */
+    uint64_t lost;       /* no usable stack after all attempts */
+    uint64_t missed;     /* deadlines skipped because the recorder was late */
+    uint64_t read_calls; /* system calls that read target memory while sampling */
+    uint64_t stops;      /* times the target was stopped */
+    double stopped;      /* seconds the target was stopped */
+    double unobserved;   /* seconds given to [unobserved] frames */
+    double profiler_cpu; /* seconds of CPU the recorder used while sampling */
+    uint64_t memory;     /* bytes held by the recording */
+    size_t threads;      /* threads seen */
+    bool verifying;      /* whether `verified` means anything */
+};
+
+enum pyi_recording_end {
+    PYI_END_NONE,     /* still running */
+    PYI_END_DURATION, /* the time asked for is over */
+    PYI_END_STOPPED,  /* pyi_recorder_stop() */
+    PYI_END_EXIT,     /* the target ended by itself */
+    PYI_END_SIGNAL,   /* ... by a signal */
+    PYI_END_EXEC,     /* it became a program that is not Python */
+};
+
+struct pyi_recorder_options {
+    double interval;    /* seconds between samples; <= 0 samples at 0.001 but is stored as given */
+    double duration;    /* seconds; 0: until stopped or the target ends */
+    const char *thread; /* glob on the name, kernel thread id in decimal, or "main"; NULL: all */
+    const char *target_description; /* NULL: made from the command line */
+    double wait;                    /* seconds to wait for a starting interpreter; default 2 */
+    const char *libpython;          /* file that holds the runtime, NULL: search */
+    const char *assume_version;     /* "3.15": use this layout whatever the target says; unsafe */
+    const char *dump_image;         /* write the memory one round touches to this file; NULL: no */
+    /** Called from pyi_recorder_run() at most four times a second; NULL: never. */
+    void (*progress)(void *context, const struct pyi_tally *tally);
+    /** Debug lines by domain ("memory", "stack", ...), without newline; NULL: none. */
+    void (*log)(void *context, const char *domain, const char *line);
+    void *context;
+};
+
+/** Defaults: interval 0.001, wait 2, everything else zero. */
+PYI_API void pyi_recorder_options_init(struct pyi_recorder_options *options);
+
+/**
+ * Opens a running process for recording. Options are copied. Errors: GONE (no such process),
+ * PERM, NOTPYTHON, VERSION, LIMIT, OS, NOMEM; `slug` and `why` tell the cause.
+ */
+PYI_API int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
+                                struct pyi_recorder **out, struct pyi_error *err) PYI_MUST_CHECK;
+
+/**
+ * Starts a program as our child and records it from its first own frame on. `argv` is the
+ * complete command, argv[0] the interpreter (searched in PATH when it has no slash). Standard
+ * streams, working directory, environment and signals are inherited.
+ * `program_argument` is the index in argv at which the program's own arguments begin, for the
+ * description. Errors: OS (cannot be started: nothing was run), else as attach (the child runs
+ * on and pyi_recorder_wait() gives its status).
+ */
+PYI_API int pyi_recorder_launch(char *const argv[], int program_argument,
+                                const struct pyi_recorder_options *options,
+                                struct pyi_recorder **out, struct pyi_error *err) PYI_MUST_CHECK;
+
+/**
+ * Samples until the duration is over, the target ends or pyi_recorder_stop() was called. For a
+ * launched program it returns when its main module has ended. Errors: OS, NOMEM; what was
+ * recorded until then is still there.
+ */
+PYI_API int pyi_recorder_run(struct pyi_recorder *recorder, struct pyi_error *err) PYI_MUST_CHECK;
+/** Makes pyi_recorder_run() return soon. Async-signal-safe. */
+PYI_API void pyi_recorder_stop(struct pyi_recorder *recorder);
+
+/** Closes the books and gives the session to the caller; once. Errors: NOMEM, INVALID (twice). */
+PYI_API int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session **out,
+                                      struct pyi_error *err) PYI_MUST_CHECK;
+/** A session of everything so far; sampling can go on. Errors: NOMEM. */
+PYI_API int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
+                                  struct pyi_error *err) PYI_MUST_CHECK;
+PYI_API void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out);
+/** `detail`: exit status or signal number when known, else -1. May be NULL. */
+PYI_API enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int *detail);
+/** Process id of the target in our pid namespace. */
+PYI_API pid_t pyi_recorder_pid(const struct pyi_recorder *recorder);
+
+/**
+ * Waits for a launched program, and forwards nothing: signals of the terminal reach it by
+ * themselves. `status` as waitpid() gives it. Errors: INVALID (not launched), OS.
+ */
+PYI_API int pyi_recorder_wait(struct pyi_recorder *recorder, int *status,
+                              struct pyi_error *err) PYI_MUST_CHECK;
+/** Lets go of the target, which runs on; NULL is fine. A launched child is not waited for. */
+PYI_API void pyi_recorder_free(struct pyi_recorder *recorder);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * types.h - small value types shared by all public headers.
+ */
+#ifndef PYINSTRUMENT_TYPES_H
+#define PYINSTRUMENT_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+/** Marks what the shared library exports; everything else is hidden. */
+#define PYI_API        __attribute__((visibility("default")))
+#define PYI_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define PYI_API
+#define PYI_MUST_CHECK
+#endif
+
+/**
+ * A borrowed run of bytes. Encoding: UTF-8 that may also hold lone surrogates U+D800..U+DFFF
+ * as three bytes each (Python file names with undecodable bytes) and U+0000 (session
+ * identifiers separate their parts by it). `data` is always followed by one NUL byte that
+ * `length` does not count; it is never NULL.
+ */
+struct pyi_text {
+    const char *data;
+    size_t length; /* bytes */
+};
+
+/**
+ * A JSON number that remembers whether it was written as an integer, so that a loaded
+ * session is written back to the same bytes. `value` is always set; `integer` only when
+ * `is_integer` (integers outside int64_t are kept as doubles).
+ */
+struct pyi_number {
+    double value;
+    int64_t integer;
+    bool is_integer;
+};
+
+#endif
