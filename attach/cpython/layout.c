@@ -196,9 +196,18 @@ static int read_debug_offsets(struct pyi_memory *memory, const struct pyi_runtim
     if (!row)
         return refuse(decision->actual, free_threaded, err);
     struct pyi_debug_offsets table;
-    int code = read_table(memory, runtime, decision->used.minor, &table, err);
-    if (code != 0)
+    struct pyi_error reason = {0};
+    int code = read_table(memory, runtime, decision->used.minor, &table, &reason);
+    if (code == PYI_E_FORMAT && !exact) {
+        refuse(decision->actual, free_threaded, err);
+        pyi_error_why(err, "%s", reason.message);
+        return PYI_E_VERSION;
+    }
+    if (code != 0) {
+        if (err)
+            *err = reason;
         return code;
+    }
     struct pyi_layout layout = *row;
     if (table.early_thread_state)
         shift_early_thread_state(&layout);
