@@ -15,6 +15,8 @@ import tempfile
 MIRROR = os.environ.get("PYI_MIRROR", "http://deb.debian.org/debian")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 TIMEOUT = 300
+# Not $CC: the messages that name missing members are read, and those are gcc's.
+COMPILER = os.environ.get("PYI_GCC", "gcc")
 
 
 class Unavailable(Exception):
@@ -114,37 +116,73 @@ internal/pycore_debug_offsets.h frameobject.h
 """.split()
 
 
-def unpack_headers(suite, minor, folder):
-    """Unpacks libpython3.X-dev of a Debian suite below `folder`; nothing is installed."""
-    state = os.path.join(folder, "apt")
-    for name in ("lists/partial", "cache/archives/partial"):
-        os.makedirs(os.path.join(state, name))
-    open(os.path.join(state, "status"), "w").close()
-    with open(os.path.join(state, "sources.list"), "w") as stream:
-        stream.write("deb [signed-by=%s] %s %s main\n" % (KEYRING, MIRROR, suite))
-    options = []
-    for option in (
-        "Dir::Etc::sourcelist=%s/sources.list" % state,
-        "Dir::Etc::sourceparts=-",
-        "Dir::State::lists=%s/lists" % state,
-        "Dir::State::status=%s/status" % state,
-        "Dir::Cache=%s/cache" % state,
-        "Acquire::Check-Valid-Until=false",
-        "Acquire::Languages=none",
-        "APT::Sandbox::User=root",
-        "Debug::NoLocking=1",
-    ):
-        options += ["-o", option]
-    for command in (["update"], ["download", "libpython%s-dev" % minor]):
-        done = run(["apt-get", "-q"] + options + command, cwd=folder)
+class Headers:
+    """Unpacked libpython3.X-dev packages by suite; nothing is installed. With `root` given they
+    are at root/SUITE/usr/include already. Use as a context: what was fetched is removed."""
+
+    def __init__(self, root=None, offline=False):
+        self.root, self.offline, self.folder = root, offline, None
+        self.unpacked = {}
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="pyi-headers-")
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def include(self, suite, minor):
+        """The include folder that holds python3.X."""
+        if self.root:
+            return os.path.join(self.root, suite, "usr/include")
+        if self.offline:
+            raise Unavailable("headers %s %s are not fetched (--offline)" % (suite, minor))
+        if (suite, minor) not in self.unpacked:
+            try:
+                self.unpacked[suite, minor] = self.fetch(suite, minor)
+            except Unavailable as error:
+                self.unpacked[suite, minor] = error
+        if isinstance(self.unpacked[suite, minor], Exception):
+            raise self.unpacked[suite, minor]
+        return self.unpacked[suite, minor]
+
+    def fetch(self, suite, minor):
+        if not shutil.which("apt-get") or not shutil.which("dpkg"):
+            raise Unavailable("apt-get and dpkg are needed to fetch headers")
+        state = os.path.join(self.folder.name, suite)
+        commands = [["download", "libpython%s-dev" % minor]]
+        if not os.path.isdir(state):
+            for name in ("lists/partial", "cache/archives/partial"):
+                os.makedirs(os.path.join(state, name))
+            open(os.path.join(state, "status"), "w").close()
+            with open(os.path.join(state, "sources.list"), "w") as stream:
+                stream.write("deb [signed-by=%s] %s %s main\n" % (KEYRING, MIRROR, suite))
+            commands.insert(0, ["update"])
+        options = []
+        for option in (
+            "Dir::Etc::sourcelist=%s/sources.list" % state,
+            "Dir::Etc::sourceparts=-",
+            "Dir::State::lists=%s/lists" % state,
+            "Dir::State::status=%s/status" % state,
+            "Dir::Cache=%s/cache" % state,
+            "Acquire::Check-Valid-Until=false",
+            "Acquire::Languages=none",
+            "APT::Sandbox::User=root",
+            "Debug::NoLocking=1",
+        ):
+            options += ["-o", option]
+        for command in commands:
+            done = run(["apt-get", "-q"] + options + command, cwd=state)
+            if done.returncode != 0:
+                raise Unavailable("apt-get %s: %s" % (command[0], done.stderr.strip()[-300:]))
+        debs = [name for name in os.listdir(state) if name.startswith("libpython%s-" % minor)]
+        if not debs:
+            raise Unavailable("suite %s has no libpython%s-dev" % (suite, minor))
+        root = os.path.join(state, "root-" + minor)
+        done = run(["dpkg", "-x", os.path.join(state, debs[0]), root])
         if done.returncode != 0:
-            raise Unavailable("apt-get %s: %s" % (command[0], done.stderr.strip()[-300:]))
-    debs = [name for name in os.listdir(folder) if name.endswith(".deb")]
-    if not debs:
-        raise Unavailable("suite %s has no libpython%s-dev" % (suite, minor))
-    root = os.path.join(folder, "root")
-    run(["dpkg", "-x", os.path.join(folder, debs[0]), root], check=True)
-    return os.path.join(root, "usr/include")
+            raise Unavailable("dpkg: " + done.stderr.strip()[-300:])
+        return os.path.join(root, "usr/include")
 
 
 def probe_text(include, questions):
@@ -167,7 +205,6 @@ def probe_text(include, questions):
 
 def measure_headers(usr_include, minor, free_threaded, fields):
     """Compiles and runs an offsetof printer against unpacked headers."""
-    compiler = os.environ.get("CC", "gcc")
     include = os.path.join(usr_include, "python" + minor)
     flags = ["-std=gnu11", "-w", "-fmax-errors=0", "-DPy_BUILD_CORE=1", "-I" + include,
              "-I" + os.path.join(include, "internal"), "-I" + usr_include]
@@ -186,7 +223,7 @@ def measure_headers(usr_include, minor, free_threaded, fields):
             text, at = probe_text(include, questions)
             with open(source, "w") as stream:
                 stream.write(text)
-            done = run([compiler] + flags + ["-o", binary, source])
+            done = run([COMPILER] + flags + ["-o", binary, source])
             if done.returncode == 0:
                 break
             bad = {int(n) for n in re.findall(r"probe\.c:(\d+):\d+: error", done.stderr)}
@@ -208,7 +245,7 @@ def measure_headers(usr_include, minor, free_threaded, fields):
 # ---- by name -----------------------------------------------------------------------------
 
 
-def measure(source, free_threaded, fields, headers_root=None):
+def measure(source, free_threaded, fields, headers):
     """`source`: "dwarf VERSION" or "headers SUITE MINOR". Returns (label, version, offsets)."""
     kind, *arguments = source.split()
     if kind == "dwarf":
@@ -219,11 +256,6 @@ def measure(source, free_threaded, fields, headers_root=None):
     if kind != "headers":
         raise ValueError("unknown kind of source: " + source)
     suite, minor = arguments
-    with tempfile.TemporaryDirectory(prefix="pyi-layout-") as folder:
-        if headers_root:
-            include = os.path.join(headers_root, suite, "usr/include")
-        else:
-            include = unpack_headers(suite, minor, folder)
-        version, offsets = measure_headers(include, minor, free_threaded, fields)
+    version, offsets = measure_headers(headers.include(suite, minor), minor, free_threaded, fields)
     flag = ", Py_GIL_DISABLED" if free_threaded else ""
     return "headers of CPython %s (Debian %s)%s" % (version, suite, flag), version, offsets
