@@ -78,6 +78,11 @@ def by_version(text):
     return None
 
 
+def any_one():
+    """The interpreter of tests that do not depend on the version."""
+    return by_version("3.11") or supported()[0]
+
+
 class Target:
     """A process of ours, its pipes, and the copy of its files in a root."""
 

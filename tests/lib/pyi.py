@@ -3,9 +3,11 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
+import time
 
 from lab import BINARY
 
@@ -74,6 +76,19 @@ def run(*arguments, timeout=60, input=None, **options):
     if input is not None:
         options["stdin"] = subprocess.PIPE
     return finish(start(*arguments, **options), timeout, input)
+
+
+def wait_ticking(process, ticks=40, timeout=20):
+    """Returns when the recorder has slept that often, which it does once per tick."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        assert process.poll() is None, finish(process)
+        with open("/proc/%d/status" % process.pid) as file:
+            switches = re.search(r"^voluntary_ctxt_switches:\t(\d+)", file.read(), re.MULTILINE)
+        if int(switches.group(1)) >= ticks:
+            return
+        time.sleep(0.002)
+    raise AssertionError("the recorder did not begin to tick")
 
 
 def measured(*arguments, home=None, timeout=120):

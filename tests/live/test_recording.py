@@ -62,7 +62,7 @@ def test_no_impossible_calls(targets, tmp_path, home):
         "key": {"phase_callback"}, "step": {"phase_methods"}, "other": {"step"},
         "numbers": {"phase_generator", "<genexpr>"}, "cycle": {"main"}, "main": {"<module>"},
     }
-    interpreter = lab.by_version("3.11") or lab.supported()[0]
+    interpreter = lab.any_one()
     _, session, _ = record(interpreter, targets, tmp_path, home, SECONDS)
     impossible = set()
     for stack, _ in session.records:
@@ -74,7 +74,7 @@ def test_no_impossible_calls(targets, tmp_path, home):
 
 
 def test_last_line(targets, tmp_path, home):
-    interpreter = lab.by_version("3.11") or lab.supported()[0]
+    interpreter = lab.any_one()
     run, session, _ = record(interpreter, targets, tmp_path, home, 1)
     last = run.errors.strip().splitlines()[-1]
     match = re.match(r"([\d,]+) samples in ([\d.]+) s: ", last)
@@ -85,7 +85,7 @@ def test_last_line(targets, tmp_path, home):
 
 
 def test_quiet(targets, tmp_path, home):
-    target = lab.start(lab.by_version("3.11") or lab.supported()[0], "single.py")
+    target = lab.start(lab.any_one(), "single.py")
     targets.append(target)
     target.line()
     out = tmp_path / "out.pyisession"
@@ -96,7 +96,7 @@ def test_quiet(targets, tmp_path, home):
 
 def test_metadata(targets, tmp_path, home):
     """The session's own words about the process, and equal samples as one record."""
-    interpreter = lab.by_version("3.11") or lab.supported()[0]
+    interpreter = lab.any_one()
     target = lab.start(interpreter, "stacks.py", files=("truth.py", "situations.py"))
     targets.append(target)
     truth = target.json()
@@ -138,7 +138,7 @@ threading.Thread(target=gate.acquire, name="calm", daemon=True).start()
 print("ready", flush=True)
 sys.stdin.read()
 """
-    target = lab.start_code(lab.by_version("3.11") or lab.supported()[0], code)
+    target = lab.start_code(lab.any_one(), code)
     targets.append(target)
     target.line()
     out = tmp_path / "out.pyisession"
@@ -160,7 +160,7 @@ for n in range(3): threading.Thread(target=calm_work, name="calm-%d" % n, daemon
 print("ready", flush=True)
 while True: sum(range(100))
 """
-    target = lab.start_code(lab.by_version("3.11") or lab.supported()[0], code)
+    target = lab.start_code(lab.any_one(), code)
     targets.append(target)
     target.line()
     out = tmp_path / "out.pyisession"
@@ -178,7 +178,7 @@ while True: sum(range(100))
     (["-i", "0.01"], 0.01), (["-i", "5ms"], 0.005), (["--rate", "200"], 0.005), (["--rate", "1khz"], 0.001),
 ])
 def test_rates(targets, tmp_path, home, option, interval):
-    target = lab.start(lab.by_version("3.11") or lab.supported()[0], "single.py")
+    target = lab.start(lab.any_one(), "single.py")
     targets.append(target)
     target.line()
     out = tmp_path / "out.pyisession"
