@@ -465,6 +465,13 @@ static const Elf64_Shdr *section_named(struct pyi_elf *elf, const char *name)
     return NULL;
 }
 
+bool pyi_elf_has_sections(struct pyi_elf *elf)
+{
+    if (!elf->sections_read)
+        read_sections(elf);
+    return elf->section_count > 0 && elf->names_size > 0;
+}
+
 bool pyi_elf_section(struct pyi_elf *elf, const char *name, struct pyi_elf_section *out)
 {
     const Elf64_Shdr *section = section_named(elf, name);

@@ -59,6 +59,8 @@ size_t pyi_elf_static_symbols(struct pyi_elf *elf, const char *const *names, uin
 struct pyi_elf_section {
     uint64_t address, size;
 };
+/** False when section headers are missing or not readable. */
+bool pyi_elf_has_sections(struct pyi_elf *elf);
 /** A section that occupies memory, by name. */
 bool pyi_elf_section(struct pyi_elf *elf, const char *name, struct pyi_elf_section *out);
 /** The largest read-only segment range searched for constants: .rodata, else the segments

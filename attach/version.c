@@ -140,7 +140,10 @@ size_t pyi_version_scan(const char *bytes, size_t length, int major, int minor, 
         const char *start = at - back;
         uint32_t version;
         size_t text_length = strnlen(start, (size_t)(end - start));
-        if ((start > bytes && start[-1] != 0) || start + text_length == end || text_length > 16 ||
+        /* Linkers merge a text into the tail of a longer one ("/opt/python-3.8.18"), so what
+         * stands in front only must not be part of the number. */
+        bool cut = start > bytes && (isalnum((unsigned char)start[-1]) || start[-1] == '.');
+        if (cut || start + text_length == end || text_length > 16 ||
             !pyi_version_parse(start, text_length, &version) || !pyi_version_plausible(version))
             continue;
         bool known = false;

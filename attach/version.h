@@ -30,8 +30,8 @@ const char *pyi_version_format(uint32_t hexversion, char out[32]);
 /** True for a word that can be a CPython's version. */
 bool pyi_version_plausible(uint32_t hexversion);
 
-/** Distinct versions that stand in `bytes` as texts between NUL bytes, of any Python when
- *  `major` is 0, else of major.minor; at most `max`. Adds to the `count` already in `found`. */
+/** Distinct versions that stand in `bytes` as texts, or tails of texts, ended by NUL, of any Python
+ * when `major` is 0, else of major.minor; at most `max`. Adds to the `count` already in `found`. */
 size_t pyi_version_scan(const char *bytes, size_t length, int major, int minor, uint32_t *found,
                         size_t count, size_t max);
 

@@ -55,6 +55,7 @@
     F(tstate_holds_gil, "PyThreadState", "holds_gil")                                              \
     F(tstate_gil_requested, "PyThreadState", "gil_requested")                                      \
     F(tstate_state, "PyThreadState", "state")                                                      \
+    F(tstate_id, "PyThreadState", "id")                                                            \
     F(tstate_thread_id, "PyThreadState", "thread_id")                                              \
     F(tstate_native_thread_id, "PyThreadState", "native_thread_id")                                \
     F(tstate_current_exception, "PyThreadState", "current_exception|curexc_type")                  \
