@@ -6,7 +6,7 @@
  * script is one round: threads separated by "|", each a letter and its stack, outermost first,
  * as function.line. "M m.1 f.5 | A run.3" is two threads; "?" a lost stack; "^" ahead of the
  * frames one cut at the bottom; "/" ahead of the line a round that comes late by so many ms:
- * "/30 M m.1".
+ * "/30 M m.1". Ahead of a line "!" somebody stops the recorder half way to that round.
  */
 #include "attach/attach.h"
 #include "src/base/text.h"
@@ -20,7 +20,8 @@
 
 #define MS 1000000ull
 
-/* ---- the clock ------------------------------------------------------------------------------------ */
+/* ---- the clock
+ * ------------------------------------------------------------------------------------ */
 
 static uint64_t fake_time;
 static const char *const *fake_script; /* lines; NULL at the end */
@@ -43,6 +44,11 @@ static uint64_t fake_cpu(struct pyi_clock *clock)
 
 static void fake_wait(struct pyi_clock *clock, uint64_t deadline)
 {
+    if (fake_script[fake_line] && fake_script[fake_line][0] == '!') {
+        fake_time += (deadline - fake_time) / 2;
+        pyi_clock_stop(clock);
+        return;
+    }
     if (fake_time < deadline)
         fake_time = deadline;
     const char *line = fake_script[fake_line];
@@ -50,7 +56,8 @@ static void fake_wait(struct pyi_clock *clock, uint64_t deadline)
         fake_time += strtoull(line + 1, NULL, 10) * MS;
 }
 
-/* ---- the target ---------------------------------------------------------------------------------- */
+/* ---- the target
+ * ---------------------------------------------------------------------------------- */
 
 #define CODES   64
 #define THREADS 8
@@ -101,7 +108,9 @@ static const struct pyi_code *fake_code(const char *name)
     size_t id = fake.code_count++;
     fake.codes[id] = (struct pyi_code){
         .name = cat(name, ""),
-        .filename = pyi_text(name[0] == '_' ? "/lib/threading.py" : fake_file),
+        .filename = pyi_text(strncmp(name, "_run", 4) == 0 ? "<frozen runpy>"
+                             : name[0] == '_'              ? "/lib/threading.py"
+                                                           : fake_file),
         .first_line = 1,
         .traceback_hide = name[0] == 'h',
         .id = (uint32_t)id,
@@ -248,7 +257,8 @@ int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct py
     }
     fake_line++;
     char text[1024];
-    snprintf(text, sizeof(text), "%s", line[0] == '/' ? strchr(line, ' ') + 1 : line);
+    snprintf(text, sizeof(text), "%s",
+             line[0] == '/' || line[0] == '!' ? strchr(line, ' ') + 1 : line);
     for (size_t i = 0; i < target->thread_count; i++)
         target->threads[i].alive = false;
     size_t count = 0;
@@ -297,7 +307,8 @@ int pyi_target_dump_image(struct pyi_target *target, const char *path, struct py
     return 0;
 }
 
-/* ---- running a script ------------------------------------------------------------------------------ */
+/* ---- running a script
+ * ------------------------------------------------------------------------------ */
 
 static int set_up(void **state)
 {
@@ -386,7 +397,8 @@ static void check(const char *const *script, const char *expected)
     pyi_recorder_free(recorder);
 }
 
-/* ---- time and records ------------------------------------------------------------------------------ */
+/* ---- time and records
+ * ------------------------------------------------------------------------------ */
 
 static void test_weights_and_merging(void **state)
 {
@@ -460,7 +472,8 @@ static void test_gap_is_reported(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* ---- lost ------------------------------------------------------------------------------------------ */
+/* ---- lost
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_lost_time_goes_to_next(void **state)
 {
@@ -529,7 +542,8 @@ static void test_sum_is_duration(void **state)
     }
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads -----------------------------------------------------------------------------------
+ */
 
 static void test_threads_in_order(void **state)
 {
@@ -558,8 +572,9 @@ static void test_threads_in_order(void **state)
 
 static void test_thread_away_and_back(void **state)
 {
-    struct pyi_recorder *recorder = record((const char *[]){
-        "M m.1 | A r.1", "M m.1 | A r.1", "M m.1", "M m.1", "M m.1 | A r.1", "M m.1 | A r.1", NULL});
+    struct pyi_recorder *recorder =
+        record((const char *[]){"M m.1 | A r.1", "M m.1 | A r.1", "M m.1", "M m.1", "M m.1 | A r.1",
+                                "M m.1 | A r.1", NULL});
     struct pyi_session *session = take(recorder);
     assert_session(session, "MainThread m.1=5\nworker r.1=1\nworker r.1=2\n");
     const struct pyi_attach_thread *thread = &pyi_session_attach(session)->threads[1];
@@ -588,6 +603,7 @@ static void test_late_name(void **state)
     fake_time += MS;
     assert_int_equal(pyi_target_round(recorder->target, &round, NULL), 0);
     assert_int_equal(pyi_recorder_take_round(recorder, &round, fake_time, true, NULL), 0);
+    pyi_pace_advance(&recorder->pace, fake_time);
     fake_names['A' - 'A'] = "pool-1";
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
     struct pyi_session *session = take(recorder);
@@ -599,8 +615,8 @@ static void test_late_name(void **state)
 static void test_name_stays(void **state)
 {
     fake_names['A' - 'A'] = "first";
-    struct pyi_recorder *recorder = prepare(
-        (const char *[]){"M m.1 | A r.1", "M m.1 | A r.1", "M m.1 | A r.1", NULL}, NULL);
+    struct pyi_recorder *recorder =
+        prepare((const char *[]){"M m.1 | A r.1", "M m.1 | A r.1", "M m.1 | A r.1", NULL}, NULL);
     assert_int_equal(pyi_recorder_begin_attached(recorder, NULL), 0);
     fake_names['A' - 'A'] = "second";
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
@@ -639,7 +655,8 @@ static void test_idle(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* ---- selection ------------------------------------------------------------------------------------ */
+/* ---- selection
+ * ------------------------------------------------------------------------------------ */
 
 static void check_selection(const char *wanted, const char *expected)
 {
@@ -665,7 +682,8 @@ static void test_selection(void **state)
     check_selection("none", "");
 }
 
-/* ---- the session ---------------------------------------------------------------------------------- */
+/* ---- the session
+ * ---------------------------------------------------------------------------------- */
 
 static void assert_start_stack(struct pyi_session *session, const char *expected)
 {
@@ -727,13 +745,14 @@ static void test_frame_text(void **state)
     assert_true(pyi_session_next_record(session, &cursor, &item));
     struct pyi_text top =
         pyi_session_frame_info(session, pyi_session_stack_frame(session, item.stack));
-    assert_int_equal(top.length, 22);
-    assert_memory_equal(top.data, "T\0/w/s.py\0001\001cThing\001l4", 22);
+    static const char method[] = "T\0/w/s.py\0001\001cThing\001l4";
+    assert_int_equal(top.length, sizeof(method) - 1);
+    assert_memory_equal(top.data, method, sizeof(method) - 1);
     uint32_t below = pyi_session_stack_parent(session, item.stack);
-    struct pyi_text hide =
-        pyi_session_frame_info(session, pyi_session_stack_frame(session, below));
-    assert_int_equal(hide.length, 20);
-    assert_memory_equal(hide.data, "hide\0/w/s.py\0001\001l3\001h1", 20);
+    struct pyi_text hide = pyi_session_frame_info(session, pyi_session_stack_frame(session, below));
+    static const char hidden[] = "hide\0/w/s.py\0001\001l3\001h1";
+    assert_int_equal(hide.length, sizeof(hidden) - 1);
+    assert_memory_equal(hide.data, hidden, sizeof(hidden) - 1);
     pyi_session_free(session);
     pyi_recorder_free(recorder);
 }
@@ -744,9 +763,10 @@ static void test_hostile_names(void **state)
     struct pyi_strbuf text = {0};
     pyi_frames_identifier(&text, (struct pyi_text){"a\0b", 3}, (struct pyi_text){"\1x", 2}, 3);
     assert_int_equal(text.length, 3 + 2 + 1 + 3 + 1 + 1 + 1);
-    assert_memory_equal(text.data, "a\xef\xbf\xbd"
-                                   "b\0\xef\xbf\xbdx\0"
-                                   "3",
+    assert_memory_equal(text.data,
+                        "a\xef\xbf\xbd"
+                        "b\0\xef\xbf\xbdx\0"
+                        "3",
                         text.length);
     pyi_strbuf_deinit(&text);
 }
@@ -754,7 +774,8 @@ static void test_hostile_names(void **state)
 static void test_metadata(void **state)
 {
     const struct pyi_recorder_options options = {.interval = 0, .duration = 0.0035};
-    static const char *const script[] = {"M m.1", "M m.1", "M m.1", "M m.2", "M m.3", "M m.4", NULL};
+    static const char *const script[] = {"M m.1", "M m.1", "M m.1", "M m.2",
+                                         "M m.3", "M m.4", NULL};
     struct pyi_recorder *recorder = prepare(script, &options);
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
     int detail = 0;
@@ -825,16 +846,18 @@ static void test_snapshot_while_recording(void **state)
     pyi_recorder_free(observed);
 }
 
-/* ---- ends ------------------------------------------------------------------------------------------ */
+/* ---- ends
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_stop_makes_a_last_round(void **state)
 {
-    const char *const script[] = {"M m.1", "M m.2", "M m.3", NULL};
-    struct pyi_recorder *recorder = prepare(script, NULL);
-    pyi_recorder_stop(recorder);
-    fake_time += 0;
-    assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
+    struct pyi_recorder *recorder =
+        record((const char *[]){"M m.1", "M m.1", "! M m.2", "M m.3", NULL});
     assert_int_equal(pyi_recorder_end(recorder, NULL), PYI_END_STOPPED);
+    struct pyi_session *session = take(recorder);
+    assert_session(session, "MainThread m.1=1\nMainThread m.2=0.5\n");
+    assert_float_equal(pyi_session_number(session, PYI_SESSION_DURATION).value, 0.0015, 1e-12);
+    pyi_session_free(session);
     pyi_recorder_free(recorder);
 }
 
@@ -899,8 +922,7 @@ static void test_exec_of_python(void **state)
 static void test_exec_of_something_else(void **state)
 {
     fake_fate = PYI_FATE_EXEC;
-    struct pyi_recorder *recorder =
-        prepare((const char *[]){"M m.1", "M m.1", "GONE", NULL}, NULL);
+    struct pyi_recorder *recorder = prepare((const char *[]){"M m.1", "M m.1", "GONE", NULL}, NULL);
     fake_opens_until_ready = 1 << 20;
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
     assert_int_equal(pyi_recorder_end(recorder, NULL), PYI_END_EXEC);
@@ -923,7 +945,8 @@ static void test_refused_in_mid_recording(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* ---- launched ------------------------------------------------------------------------------------- */
+/* ---- launched
+ * ------------------------------------------------------------------------------------- */
 
 /* As pyi_recorder_launch() leaves it, without a child. */
 static struct pyi_recorder *prepare_launched(const char *const *script)
@@ -959,9 +982,11 @@ static void test_launched_strips_runpy(void **state)
         "M _run_module_as_main.1 _get.2", "M _run_module_as_main.1 _run_code.2 <module>.1",
         "M _run_module_as_main.1 _run_code.2 <module>.1 f.3",
         "M _run_module_as_main.1 _run_code.2 <module>.2", NULL});
-    /* names beginning with "_" lie in this file */
-    recorder->options.duration = 0;
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
+    struct pyi_session *session = take(recorder);
+    assert_session(session, "MainThread <module>.1 f.3=1\nMainThread <module>.2=1\n");
+    assert_start_stack(session, "MainThread;<module>;");
+    pyi_session_free(session);
     pyi_recorder_free(recorder);
 }
 
@@ -979,9 +1004,9 @@ static void test_launched_single_stray_stack(void **state)
 
 static void test_launched_main_not_shown(void **state)
 {
-    struct pyi_recorder *recorder = prepare_launched((const char *[]){
-        "M <module>.1 | A r.1", "M <module>.1 | A r.1", "M _shutdown.1 | A r.1",
-        "M _shutdown.1 | A r.1", "M _shutdown.1 | A r.1", NULL});
+    struct pyi_recorder *recorder = prepare_launched(
+        (const char *[]){"M <module>.1 | A r.1", "M <module>.1 | A r.1", "M _shutdown.1 | A r.1",
+                         "M _shutdown.1 | A r.1", "M _shutdown.1 | A r.1", NULL});
     recorder->options.thread = "worker";
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
     struct pyi_session *session = take(recorder);
@@ -990,7 +1015,8 @@ static void test_launched_main_not_shown(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------- */
+/* ---- memory
+ * -------------------------------------------------------------------------------------- */
 
 /* 60 s at 1 kHz in which no two neighbours are equal. */
 static void test_memory(void **state)
