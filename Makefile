@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # One flat makefile; every C file below src/ and attach/ is picked up by itself.
 #   make help      what there is to make
-# Presets:  DEV=0  no -Werror (for packagers)    SAN=all|address|undefined|thread  sanitizers
-#           CC=clang                             O=-O0 ...
+# Switches:  DEV=0  no -Werror (for packagers)     SAN=all|address|undefined|thread  sanitizers
+#            CC=clang   O=-O0   BUILD=folder       PREFIX= DESTDIR= for install
 
 VERSION := $(shell sed -n 's/^\#define PYI_VERSION "\(.*\)"/\1/p' include/pyinstrument.h)
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
@@ -18,27 +18,27 @@ DESTDIR ?=
 O ?= -O2
 DEV ?= 1
 CFLAGS ?= $(O) -g
+WARNINGS := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 ifneq ($(DEV),0)
-WARNINGS := -Wall -Wextra -Werror
-else
-WARNINGS := -Wall -Wextra
+WARNINGS += -Werror
 endif
 # A build with other switches gets its own folder, so that none is ever half rebuilt.
-BUILD ?= build
 ifdef SAN
-BUILD := build/san-$(SAN)
+BUILD ?= build/san-$(SAN)
 ifeq ($(SAN),all)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 else
 SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
+else
+BUILD ?= build
 endif
 
 PKGS := libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
-ALL_CFLAGS := -std=gnu11 $(WARNINGS) -Wno-unused-parameter -Wstrict-prototypes -Wmissing-prototypes \
-	-fvisibility=hidden -fPIC -D_GNU_SOURCE -I. -Iinclude -I$(BUILD) $(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
+LDLIBS := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I. -Iinclude -I$(BUILD) \
+	$(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
 
 LIB_SRC := $(sort $(wildcard src/base/*.c src/session/*.c src/tree/*.c src/render/*.c src/record/*.c \
 	attach/*.c attach/cpython/*.c attach/native/*.c))
@@ -47,9 +47,15 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+FUZZ_SRC := $(sort $(filter-out tests/fuzz/standalone_driver.c,$(wildcard tests/fuzz/*.c)))
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
+HELPER_BIN := $(patsubst tests/live/%.c,$(BUILD)/tests/live/%,$(wildcard tests/live/*.c))
+MAN_PAGES := $(wildcard src/cli/*.1 src/cli/*.5)
+COMPLETIONS := $(BUILD)/completions/pyinstrument.bash $(BUILD)/completions/_pyinstrument \
+	$(BUILD)/completions/pyinstrument.fish
 
 .PHONY: all
-all: $(BUILD)/pyinstrument $(BUILD)/libpyinstrument.a $(BUILD)/libpyinstrument.so
+all: $(BUILD)/pyinstrument $(BUILD)/libpyinstrument.a $(BUILD)/libpyinstrument.so $(BUILD)/pyinstrument.pc
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -60,21 +66,128 @@ $(BUILD)/libpyinstrument.a: $(LIB_OBJ)
 	$(AR) rcs $@ $^
 
 $(BUILD)/libpyinstrument.so: $(LIB_OBJ)
-	$(CC) $(SANFLAGS) -shared -Wl,-soname,libpyinstrument.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(CC) $(SANFLAGS) -shared -Wl,-soname,libpyinstrument.so.$(SOVERSION) $(if $(SAN),,-Wl,-z$(comma)defs) \
+		-o $@ $^ $(LDFLAGS) $(LDLIBS)
+comma := ,
 
 $(BUILD)/pyinstrument: $(CLI_OBJ) $(BUILD)/libpyinstrument.a
 	$(CC) $(SANFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/pyinstrument.pc: Makefile include/pyinstrument.h
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
+		'Name: pyinstrument' 'Description: sampling profiler for running CPython programs' \
+		'Version: $(VERSION)' 'Requires.private: libelf libcjson libbsd libunwind libpcre2-8 zlib' \
+		'Libs: -L$${libdir} -lpyinstrument' 'Libs.private: -lm -lpthread' \
+		'Cflags: -I$${includedir}' > $@
+
+# ---- tests ----------------------------------------------------------------------------------
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) -lcmocka $(LDLIBS)
 
+# Fuzz targets run over their corpus in every check; `make fuzz` builds the same ones with libFuzzer.
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a \
+		$(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
+
+FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+.PHONY: fuzz
+fuzz: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS) -o $@ $< $(LIB_SRC) $(LDLIBS)
+
+.PHONY: test-programs
+test-programs: all $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
+
 .PHONY: unit
 unit: $(UNIT_BIN)
-	@set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+	@tests/run --build $(BUILD) --tier fast --only unit
+
+.PHONY: check check-fast check-full
+check: test-programs
+	@tests/run --build $(BUILD) --tier check $(if $(ONLY),--only $(ONLY))
+check-fast: test-programs
+	@tests/run --build $(BUILD) --tier fast $(if $(ONLY),--only $(ONLY))
+check-full: test-programs
+	@tests/run --build $(BUILD) --tier full $(if $(ONLY),--only $(ONLY))
+
+.PHONY: lint
+lint: $(BUILD)/libpyinstrument.so
+	@scripts/lint --build $(BUILD)
+
+.PHONY: format
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+.PHONY: bench
+bench: all
+	@tests/bench/run --build $(BUILD)
+
+.PHONY: try
+try: all
+	@scripts/demo $(BUILD)/pyinstrument
+
+# ---- installation -----------------------------------------------------------------------------
+
+$(COMPLETIONS): $(BUILD)/pyinstrument
+	@mkdir -p $(@D)
+	@case $@ in *.bash) s=bash;; *.fish) s=fish;; *) s=zsh;; esac; $< --completions $$s > $@.tmp && mv $@.tmp $@
+
+INSTALLED = $(BINDIR)/pyinstrument $(LIBDIR)/libpyinstrument.a $(LIBDIR)/libpyinstrument.so.$(VERSION) \
+	$(LIBDIR)/libpyinstrument.so.$(SOVERSION) $(LIBDIR)/libpyinstrument.so $(LIBDIR)/pkgconfig/pyinstrument.pc \
+	$(INCLUDEDIR)/pyinstrument.h $(patsubst include/%,$(INCLUDEDIR)/%,$(wildcard include/pyinstrument/*.h)) \
+	$(foreach m,$(MAN_PAGES),$(MANDIR)/man$(lastword $(subst ., ,$(m)))/$(notdir $(m))) \
+	$(DATADIR)/bash-completion/completions/pyinstrument $(DATADIR)/zsh/site-functions/_pyinstrument \
+	$(DATADIR)/fish/vendor_completions.d/pyinstrument.fish
+
+.PHONY: install
+install: all $(COMPLETIONS)
+	install -D -m 755 $(BUILD)/pyinstrument $(DESTDIR)$(BINDIR)/pyinstrument
+	install -D -m 644 $(BUILD)/libpyinstrument.a $(DESTDIR)$(LIBDIR)/libpyinstrument.a
+	install -D -m 755 $(BUILD)/libpyinstrument.so $(DESTDIR)$(LIBDIR)/libpyinstrument.so.$(VERSION)
+	ln -sf libpyinstrument.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libpyinstrument.so.$(SOVERSION)
+	ln -sf libpyinstrument.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpyinstrument.so
+	install -D -m 644 $(BUILD)/pyinstrument.pc $(DESTDIR)$(LIBDIR)/pkgconfig/pyinstrument.pc
+	install -D -m 644 include/pyinstrument.h $(DESTDIR)$(INCLUDEDIR)/pyinstrument.h
+	install -d $(DESTDIR)$(INCLUDEDIR)/pyinstrument
+	install -m 644 include/pyinstrument/*.h $(DESTDIR)$(INCLUDEDIR)/pyinstrument
+	for m in $(MAN_PAGES); do install -D -m 644 $$m $(DESTDIR)$(MANDIR)/man$${m##*.}/$$(basename $$m); done
+	install -D -m 644 $(BUILD)/completions/pyinstrument.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/pyinstrument
+	install -D -m 644 $(BUILD)/completions/_pyinstrument $(DESTDIR)$(DATADIR)/zsh/site-functions/_pyinstrument
+	install -D -m 644 $(BUILD)/completions/pyinstrument.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/pyinstrument.fish
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/pyinstrument 2>/dev/null
 
 .PHONY: clean
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d)
+.PHONY: help
+help:
+	@printf '%s\n' \
+	'make                 build/pyinstrument, build/libpyinstrument.a and .so' \
+	'make check           all tests of every day (10 minutes at most on 2 cores); ONLY=area for one area' \
+	'make check-fast      the same without looking at other processes' \
+	'make check-full      also the matrices, parity and long runs; ONLY=area for one area' \
+	'make lint            architecture, format, exported names' \
+	'make bench           measurements side by side; never part of a check' \
+	'make fuzz            libFuzzer builds of tests/fuzz into build/fuzz' \
+	'make try             profile a small WSGI service under load' \
+	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
+	'make format          clang-format over all C files' \
+	'switches             SAN=all (sanitizers), CC=clang, DEV=0 (no -Werror), O=-O0, BUILD=folder' \
+	'scripts/try, scripts/check   the same as make try, make check, after installing what is missing'
+
+.SECONDARY:
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELPER_BIN:=.d)
