@@ -212,8 +212,6 @@ static void zsh_option(FILE *stream, const struct pyi_option *row)
     fputc(']', stream);
     if (row->argument)
         zsh_value(stream, row);
-    if (row->flags & PYI_OPTION_REST)
-        fputs(":*::argument:_files", stream);
     fputs("' \\\n", stream);
 }
 
