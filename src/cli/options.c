@@ -219,6 +219,11 @@ static size_t distance(const char *a, size_t a_length, const char *b, size_t lim
     return row[b_length] <= limit ? row[b_length] : limit + 1;
 }
 
+size_t pyi_word_distance(const char *a, const char *b, size_t limit)
+{
+    return distance(a, strlen(a), b, limit);
+}
+
 static const struct pyi_option *nearest(const char *name, size_t length)
 {
     const size_t limit = length < 5 ? 1 : 2;

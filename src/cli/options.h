@@ -161,6 +161,9 @@ bool pyi_seconds_parse(const char *text, double *seconds);
 /* "100", "500hz", "1khz" to hertz. */
 bool pyi_rate_parse(const char *text, double *hertz);
 
+/* Edit distance of two words; `limit` + 1 when it is more than `limit`. */
+size_t pyi_word_distance(const char *a, const char *b, size_t limit);
+
 /* ---- help.c ---- */
 
 enum pyi_help_level { PYI_HELP_COMMON, PYI_HELP_ALL };
