@@ -261,15 +261,20 @@ static int conclude(struct recording *recording)
     return status;
 }
 
-static void run_recorder(struct recording *recording)
+/* Returns 0 when there is something to report, else the exit status. What was recorded before a
+ * failure is still worth its report. */
+static int run_recorder(struct recording *recording)
 {
     struct pyi_error error = {0};
+    struct pyi_tally tally;
     recording->progress.pid = pyi_recorder_pid(recording->recorder);
     int code = pyi_recorder_run(recording->recorder, &error);
     pyi_progress_erase(&recording->progress);
-    /* What was recorded until then is still worth its report. */
-    if (code)
-        pyi_failure_print(recording->console, &error, NULL);
+    if (!code)
+        return 0;
+    int status = pyi_failure_print(recording->console, &error, NULL);
+    pyi_recorder_tally(recording->recorder, &tally);
+    return tally.samples > 0 ? 0 : status;
 }
 
 static void let_go(struct recording *recording)
@@ -314,8 +319,8 @@ static int attach(struct recording *recording)
         return pyi_failure_print(console, &error, NULL);
     current = recording->recorder;
     catch_attached();
-    run_recorder(recording);
-    return conclude(recording);
+    status = run_recorder(recording);
+    return status ? status : conclude(recording);
 }
 
 int pyi_command_attach(const struct pyi_console *console)
@@ -419,16 +424,12 @@ static int launch(struct recording *recording, const struct pyi_program *program
     const struct pyi_console *console = recording->console;
     struct pyi_error error = {0};
     catch_launched();
-    int code = pyi_recorder_launch(program->argv, program->argument, &recording->options,
-                                   &recording->recorder, &error);
-    if (code && !recording->recorder)
-        return pyi_failure_print(console, &error, code == PYI_E_OS ? "script-exec" : NULL);
+    if (pyi_recorder_launch(program->argv, program->argument, &recording->options,
+                            &recording->recorder, &error))
+        return pyi_failure_print(console, &error, NULL);
     child = (sig_atomic_t)pyi_recorder_pid(recording->recorder);
-    int ours = PYI_EXIT_FAILURE;
-    if (code) {
-        pyi_failure_print(console, &error, NULL);
-    } else {
-        run_recorder(recording);
+    int ours = run_recorder(recording);
+    if (!ours) {
         let_program_finish(recording);
         /* A ^C from here on means us. */
         signal(SIGINT, SIG_DFL);

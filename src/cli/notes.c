@@ -3,6 +3,8 @@
  *
  * Numbers come from the tally alone; every warning names the remedy. */
 #include "src/cli/notes.h"
+#include "src/base/output.h"
+#include "src/base/text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -89,9 +91,11 @@ void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorde
         !pyi_options_given(console->options, PYI_OPT_VERBOSE) && tally->lost == 0 &&
         tally->truncated == 0 && tally->unobserved <= 0)
         return;
-    char line[400];
-    pyi_tally_format(tally, line, sizeof(line));
-    fprintf(console->stream, "%s\n", line);
+    struct pyi_strbuf line = {0};
+    struct pyi_sink sink = pyi_sink_strbuf(&line);
+    if (pyi_tally_format(tally, &sink, NULL) == PYI_OK)
+        fprintf(console->stream, "%s\n", pyi_strbuf_get(&line).data);
+    pyi_strbuf_deinit(&line);
 }
 
 /* ---- warnings -------------------------------------------------------------------------------- */

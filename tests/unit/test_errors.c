@@ -100,7 +100,7 @@ static void json_for_wrappers(void **state)
     int status;
     char *text = printed(4, argv, &error, NULL, &status);
     assert_string_equal(text, "{\"code\":\"ptrace-uid\",\"exit\":4,\"message\":\"cannot "
-                              "\\\"read\\\"\",\"why\":\"other\\tuser\",\"try\":[\"sudo env "
+                              "\\\"read\\\"\",\"why\":\"other\\\\x09user\",\"try\":[\"sudo env "
                               "\\\"PATH=$PATH\\\" pyinstrument --json-errors --pid 1\"]}\n");
     free(text);
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -271,21 +272,20 @@ static void table_is_in_order(void **state)
     }
 }
 
-/* Everything a page prints. */
-static char *page(enum pyi_help_level level, int width)
+/* Everything a page prints, cut at the size of the buffer. */
+static void page(enum pyi_help_level level, int width, char *out, size_t size)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *stream = open_memstream(&text, &size);
+    FILE *stream = fmemopen(out, size, "w");
     assert_non_null(stream);
     pyi_help_print(stream, level, width);
     fclose(stream);
-    return text;
 }
 
 static void help_pages(void **state)
 {
-    char *common = page(PYI_HELP_COMMON, 80), *all = page(PYI_HELP_ALL, 60);
+    static char common[16384], all[16384];
+    page(PYI_HELP_COMMON, 80, common, sizeof(common));
+    page(PYI_HELP_ALL, 60, all, sizeof(all));
     assert_int_equal(strncmp(common, "Usage: pyinstrument [options] scriptfile [arg] ...\n", 51),
                      0);
     /* Upstream's options come in upstream's order. */
@@ -309,14 +309,12 @@ static void help_pages(void **state)
         if (row->name && !(row->flags & PYI_OPTION_HIDDEN) && !strstr(all, row->name))
             fail_msg("%s is not on the long page", row->name);
     }
-    for (char *line = strstr(all, "\n\n"); line && *line;) {
-        size_t length = strcspn(line, "\n");
+    size_t from = (size_t)(strstr(all, "\n\n") - all);
+    for (size_t length; all[from]; from += length + (all[from + length] != '\0')) {
+        length = strcspn(all + from, "\n");
         if (length > 60)
-            fail_msg("too wide: %.*s", (int)length, line);
-        line += length + (line[length] != '\0');
+            fail_msg("too wide: %.*s", (int)length, all + from);
     }
-    free(common);
-    free(all);
 }
 
 int main(void)
