@@ -146,7 +146,7 @@ static void shortened_names(void **state)
         {"--h", PYI_OPTIONS, "ambiguous"},
         {"--", PYI_OPTIONS, NULL},
         /* What is nobody else's may be ours. */
-        {"--li", PYI_OPT_LIST_PREV, NULL},
+        {"--lis", PYI_OPT_LIST_PREV, NULL},
         {"--pi=1", PYI_OPT_PID, NULL},
         {"--thr=main", PYI_OPT_THREAD, NULL},
         {"--help-", PYI_OPT_HELP_ALL, NULL},
