@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What two reports may differ in, taken out: group ids, the version line, marshal details."""
+
+import marshal
+import re
+
+UUID = re.compile(rb'"group_id":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
+VERSION_LINE = re.compile(rb"^(/   _/ {8}) *v[0-9][^\n]*$", re.MULTILINE)
+
+
+def rename_groups(data):
+    known = {}
+
+    def name(match):
+        number = known.setdefault(match.group(1), len(known))
+        return b'"group_id":"group-%d"' % number
+
+    return UUID.sub(name, data)
+
+
+def decode_pstats(data):
+    """The mapping as text, in its own order. Anything not a mapping of pstats's shape raises."""
+    lines = []
+    for key, (cc, nc, tt, ct, callers) in marshal.loads(data).items():
+        lines.append("%r %r %r %r %r" % (key, cc, nc, tt, ct))
+        lines.extend("    %r %r" % item for item in callers.items())
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def masked(data, renderer):
+    if data is None:
+        return None
+    if renderer == "pstats":
+        return decode_pstats(data) if data else b""
+    if renderer == "json":
+        return rename_groups(data)
+    if renderer == "text":
+        return VERSION_LINE.sub(rb"\1v", data)
+    return data
+
+
+def renderer_of(arguments):
+    """Which renderer the arguments choose; the harness only uses plain forms."""
+    for flag in ("-r", "--renderer"):
+        if flag in arguments:
+            return arguments[list(arguments).index(flag) + 1]
+    outs = [a for a in arguments if a.startswith("{out}")]
+    name = outs[0] if outs else ""
+    for ending, renderer in (
+        (".speedscope.json", "speedscope"), (".json", "json"), (".pyisession", "pyisession"),
+        (".pstats", "pstats"), (".html", "html"),
+    ):
+        if name.lower().endswith(ending):
+            return renderer
+    return "text"
+
+
+def first_difference(expected, got, context=160):
+    """Says where two byte strings part."""
+    if expected is None or got is None:
+        return "upstream %r, here %r" % (expected, got)
+    at = 0
+    limit = min(len(expected), len(got))
+    while at < limit and expected[at] == got[at]:
+        at += 1
+    begin = max(0, at - 60)
+    return "byte %d (line %d)\n      upstream …%r\n      here     …%r" % (
+        at, expected[:at].count(b"\n") + 1, expected[begin:at + context], got[begin:at + context],
+    )

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a recording costs: CPU time to the first sample, memory over its length."""
+
+import statistics
+
+import lab
+import pyi
+import pytest
+
+SECONDS = 60 if lab.FULL else 3
+
+
+def cpu(run):
+    return run.usage.ru_utime + run.usage.ru_stime
+
+
+@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+def test_attach_costs_little(targets, home, tmp_path, interpreter):
+    """From exec to the end of a recording of ten ticks, less what --version costs."""
+    target = lab.start(interpreter, "single.py")
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    bare = [cpu(pyi.measured("--version", home=home)) for _ in range(5)]
+    whole = []
+    for _ in range(5):
+        run = pyi.measured("--pid", target.pid, "-d", "0.01", "-o", out, home=home)
+        assert run.status == 0
+        whole.append(cpu(run))
+    cost = statistics.median(whole) - statistics.median(bare)
+    print("%s: %.1f ms to attach, ten ticks and a report" % (interpreter, cost * 1000))
+    assert cost <= 0.010
+
+
+@pytest.mark.parametrize("script", ["phases.py", "single.py"])
+def test_memory(targets, home, tmp_path, script):
+    target = lab.start(lab.any_one(), script)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.measured("--pid", target.pid, "-d", SECONDS, "-o", out, home=home, timeout=SECONDS + 60)
+    assert run.status == 0
+    peak = run.usage.ru_maxrss / 1024
+    print("%s: %.1f MB after %d s" % (script, peak, SECONDS))
+    assert peak <= 64
+
+
+def test_many_threads(targets, home, tmp_path):
+    code = """
+import threading
+threading.stack_size(65536)
+gate = threading.Lock(); gate.acquire()
+for n in range(300): threading.Thread(target=gate.acquire, name="t%d" % n, daemon=True).start()
+print("ready", flush=True)
+while True: sum(range(100))
+"""
+    target = lab.start_code(lab.any_one(), code)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "1", "-i", "10ms", "-o", out, home=home)
+    assert run.status == 0, run
+    assert len(pyi.Session(out).threads()) == 301
+
+
+def test_deep_stack(targets, home, tmp_path):
+    """A stack of 20,000 frames is recorded whole and rendered."""
+    code = """
+import sys, threading
+sys.setrecursionlimit(50000)
+threading.stack_size(512 << 20)
+def deep(n): return deep(n - 1) if n else stay()
+def stay():
+    print("ready", flush=True)
+    while True: sum(range(100))
+threading.Thread(target=deep, args=(20000,), name="deep").start()
+"""
+    target = lab.start_code(lab.any_one(), code)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "0.5", "-i", "10ms", "-o", out, home=home)
+    assert run.status == 0, run
+    session = pyi.Session(out)
+    deepest = max(len(stack) for stack, _ in session.records)
+    assert deepest >= 20001
+    shown = pyi.run("--load", out, "-r", "json", home=home)
+    assert shown.status == 0 and shown.text.count('"function":"deep"') == 20001

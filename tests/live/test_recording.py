@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Shares of time in a recording against the target's own log, and the last line's honesty."""
+
+import os
+import re
+
+import lab
+import pyi
+import pytest
+
+SECONDS = 10 if lab.FULL else 2
+ALLOWED = 0.02  # 2 percentage points
+
+
+def shares_in(log, begin, end):
+    """Share of each phase inside a window of wall-clock time."""
+    found = {}
+    for name, first, last in log:
+        inside = min(last, end) - max(first, begin)
+        if inside > 0:
+            found[name] = found.get(name, 0.0) + inside / (end - begin)
+    return found
+
+
+def record(interpreter, targets, tmp_path, home, seconds):
+    target = lab.start(interpreter, "phases.py")
+    targets.append(target)
+    assert target.line() == b"ready"
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", seconds, "-o", out, home=home, timeout=seconds + 60)
+    assert run.status == 0, run
+    target.process.stdin.close()
+    log = target.json()
+    assert target.process.wait(timeout=10) == 0
+    return run, pyi.Session(out), log
+
+
+@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+def test_shares(interpreter, targets, tmp_path, home):
+    run, session, log = record(interpreter, targets, tmp_path, home, SECONDS)
+    raw = session.raw
+    begin, duration = raw["start_time"], raw["duration"]
+    assert SECONDS <= duration < SECONDS + 1
+    truth = shares_in(log, begin, begin + duration)
+    total = sum(seconds for stack, seconds in session.records if stack[0].function == "MainThread")
+    # The times of a thread add up to what was recorded, to a tick or two.
+    assert total == pytest.approx(duration, rel=0.02), (total, duration)
+    wrong = []
+    for name, share in sorted(truth.items()):
+        seen = session.seconds_with(name, "MainThread") / total
+        print("%-18s log %5.1f %%  recorded %5.1f %%" % (name, share * 100, seen * 100))
+        if abs(seen - share) > ALLOWED:
+            wrong.append("%s: %.1f %% in the log, %.1f %% recorded" % (name, share * 100, seen * 100))
+    assert len(truth) == 8
+    assert not wrong, "%s\n%s" % ("\n".join(wrong), run.errors)
+
+
+def test_no_impossible_calls(targets, tmp_path, home):
+    """Callers and callees of the target are known: no other pair may appear."""
+    callers = {
+        "spin": {"phase_plain", "phase_nested"}, "phase_nested": {"cycle", "phase_nested"},
+        "key": {"phase_callback"}, "step": {"phase_methods"}, "other": {"step"},
+        "numbers": {"phase_generator", "<genexpr>"}, "cycle": {"main"}, "main": {"<module>"},
+    }
+    interpreter = lab.any_one()
+    _, session, _ = record(interpreter, targets, tmp_path, home, SECONDS)
+    impossible = set()
+    for stack, _ in session.records:
+        for caller, callee in zip(stack, stack[1:]):
+            allowed = callers.get(callee.function)
+            if allowed is not None and caller.function not in allowed:
+                impossible.add((caller.function, callee.function))
+    assert not impossible
+
+
+def test_last_line(targets, tmp_path, home):
+    interpreter = lab.any_one()
+    run, session, _ = record(interpreter, targets, tmp_path, home, 1)
+    last = run.errors.strip().splitlines()[-1]
+    match = re.match(r"([\d,]+) samples in ([\d.]+) s: ", last)
+    assert match, last
+    assert int(match.group(1).replace(",", "")) == session.raw["sample_count"]
+    assert "never stopped" in last and re.search(r"\d+ lost", last), last
+    assert run.out == b""
+
+
+def test_quiet(targets, tmp_path, home):
+    target = lab.start(lab.any_one(), "single.py")
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "0.3", "-q", "-o", out, home=home)
+    assert (run.status, run.out, run.err) == (0, b"", b""), run
+    assert os.path.getsize(out) > 0
+
+
+def test_metadata(targets, tmp_path, home):
+    """The session's own words about the process, and equal samples as one record."""
+    interpreter = lab.any_one()
+    target = lab.start(interpreter, "stacks.py", files=("truth.py", "situations.py"))
+    targets.append(target)
+    truth = target.json()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "0.5", "-o", out, home=home)
+    assert run.status == 0, run
+    session = pyi.Session(out)
+    raw = session.raw
+    assert raw["target_description"].startswith("Process %d: " % target.pid)
+    assert raw["sys_path"] == truth["sys"]["path"]
+    assert raw["sys_prefixes"] == truth["sys"]["prefixes"]
+    assert raw["min_interval"] == raw["max_interval"] == 0.001
+    assert raw["cpu_time"] < 0.2
+    assert len(session.records) < 3 * len(session.threads()), "resting threads cost a record a tick"
+    assert raw["sample_count"] > 50 * len(truth["threads"])
+    assert session.records[0][0][0].function == "MainThread"
+    by_name = {stack[0].function: stack for stack, _ in session.records}
+    for told in truth["threads"]:
+        if told["name"] is None:
+            continue
+        expected = []
+        for function, path, first, line, cls, hidden, count in told["stack"]:
+            expected += [(function, path, first, line, cls)] * count
+        stack = by_name[told["name"]]
+        assert stack[0].path == "<thread>" and stack[0].first_line == told["ident"]
+        seen = [(f.function, f.path, f.first_line, f.line, f.class_name) for f in stack[1:]]
+        assert seen == expected, told["name"]
+
+
+@pytest.mark.parametrize("wanted, unwanted", [("busy-*", "calm"), ("calm", "busy-1"), ("main", "calm")])
+def test_thread_selection(targets, tmp_path, home, wanted, unwanted):
+    code = """
+import threading, sys
+def work():
+    while True: sum(range(100))
+gate = threading.Lock(); gate.acquire()
+for n in ("busy-1", "busy-2"): threading.Thread(target=work, name=n, daemon=True).start()
+threading.Thread(target=gate.acquire, name="calm", daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    target = lab.start_code(lab.any_one(), code)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "0.3", "--thread", wanted, "-o", out, home=home)
+    assert run.status == 0, run
+    seen = pyi.Session(out).threads()
+    expected = {"busy-*": ["busy-1", "busy-2"], "calm": ["calm"], "main": ["MainThread"]}[wanted]
+    assert seen == expected
+    assert unwanted not in seen
+
+
+def test_idle_threads(targets, tmp_path, home):
+    """Threads at rest are in the file, but not in a text report unless asked for."""
+    code = """
+import threading, sys
+gate = threading.Lock(); gate.acquire()
+def calm_work(): gate.acquire()
+for n in range(3): threading.Thread(target=calm_work, name="calm-%d" % n, daemon=True).start()
+print("ready", flush=True)
+while True: sum(range(100))
+"""
+    target = lab.start_code(lab.any_one(), code)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "0.3", "-o", out, home=home)
+    assert run.status == 0, run
+    assert "calm-2" in pyi.Session(out).threads()
+    plain = pyi.run("--load", out, home=home)
+    assert plain.status == 0 and "calm_work" not in plain.text, plain
+    assert "3 idle threads not shown" in plain.text + plain.errors, plain
+    full = pyi.run("--load", out, "--idle", home=home)
+    assert full.status == 0 and "calm_work" in full.text, full
+
+
+@pytest.mark.parametrize("option, interval", [
+    (["-i", "0.01"], 0.01), (["-i", "5ms"], 0.005), (["--rate", "200"], 0.005), (["--rate", "1khz"], 0.001),
+])
+def test_rates(targets, tmp_path, home, option, interval):
+    target = lab.start(lab.any_one(), "single.py")
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "1s", *option, "-o", out, home=home)
+    assert run.status == 0, run
+    raw = pyi.Session(out).raw
+    assert raw["min_interval"] == pytest.approx(interval)
+    # The machine may be busy: at least half of the ticks, never more than all.
+    assert 0.5 / interval <= raw["sample_count"] <= 1.0 / interval + 2

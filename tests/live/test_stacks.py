@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every frame of every kind of stack, against what the target says of itself."""
+
+import json
+import os
+import subprocess
+
+import lab
+import pytest
+
+HELPER = os.path.join(lab.BUILD, "tests", "live", "dump_stacks")
+ROUNDS = 23
+FILES = ("truth.py", "situations.py")
+
+
+@pytest.fixture(scope="module", params=lab.supported(), ids=repr)
+def pair(request):
+    """The target's own words and the reader's, for one interpreter."""
+    target = lab.start(request.param, "stacks.py", files=FILES)
+    try:
+        truth = target.json()
+        answer = subprocess.run(
+            [HELPER, str(target.pid), str(ROUNDS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            timeout=60,
+        )
+        state = target.status()["State"]
+        assert answer.returncode == 0, answer.stderr.decode("utf-8", "replace")
+        seen = json.loads(answer.stdout.decode("utf-8", "surrogatepass"))
+        yield request.param, truth, seen, state
+    finally:
+        target.close()
+
+
+def threads_by_ident(seen, main=True):
+    return {t["ident"]: t for t in seen["threads"] if (t["interpreter"] == 0) == main}
+
+
+def first_difference(told, read):
+    for number, (a, b) in enumerate(zip(told, read)):
+        if a != b:
+            return "entry %d: the target says\n    %r\n  and was read as\n    %r" % (number, a, b)
+    return "the target has %d entries, %d were read: %r" % (
+        len(told), len(read), (told[len(read):] or read[len(told):])[:2],
+    )
+
+
+def compare(told, thread, name, problems):
+    if thread is None:
+        problems.append("%s: not seen" % name)
+    elif thread["status"] == 2:
+        problems.append("%s: lost" % name)
+    elif thread["stack"] != told:
+        problems.append("%s: %s" % (name, first_difference(told, thread["stack"])))
+
+
+def test_frames(pair):
+    _, truth, seen, _ = pair
+    threads = threads_by_ident(seen)
+    problems = []
+    for told in truth["threads"]:
+        compare(told["stack"], threads.get(told["ident"]), told["name"], problems)
+    assert not problems, "%d of %d threads differ\n%s" % (
+        len(problems), len(truth["threads"]), "\n".join(problems),
+    )
+
+
+def test_subinterpreters(pair):
+    interpreter, truth, seen, _ = pair
+    if not truth["subinterpreters"]:
+        pytest.skip("%s offers no sub-interpreters" % interpreter)
+    problems = []
+    for told in truth["subinterpreters"]:
+        matching = [t for t in seen["threads"]
+                    if t["interpreter"] == told["id"] and t["ident"] == told["ident"]]
+        name = "interpreter %d" % told["id"]
+        compare(told["stack"], matching[0] if matching else None, name, problems)
+        if matching and str(told["id"]) not in matching[0]["name"]:
+            problems.append("%s: its number is not in the name %r" % (name, matching[0]["name"]))
+    assert not problems, "\n".join(problems)
+
+
+def test_thread_names(pair):
+    _, truth, seen, _ = pair
+    threads = threads_by_ident(seen)
+    wrong = [(told["name"], threads[told["ident"]]["name"]) for told in truth["threads"]
+             if told["ident"] in threads and told["name"] is not None
+             and threads[told["ident"]]["name"] != told["name"]]
+    assert not wrong, "(told, read): %r" % wrong
+    unnamed = [told for told in truth["threads"] if told["name"] is None]
+    assert all(threads[told["ident"]]["name"] for told in unnamed)
+
+
+def test_main_thread(pair):
+    _, truth, seen, _ = pair
+    mains = [t for t in seen["threads"] if t["main"]]
+    assert [t["ident"] for t in mains] == [truth["threads"][-1]["ident"]]
+    assert mains[0]["tid"] == truth["pid"]
+
+
+def test_sys(pair):
+    _, truth, seen, _ = pair
+    assert seen["sys"]["known"]
+    for key in ("path", "argv", "prefixes"):
+        assert seen["sys"][key] == truth["sys"][key], key
+
+
+def test_version(pair):
+    interpreter, _, seen, _ = pair
+    assert seen["version"].startswith(interpreter.text)
+    assert seen["build"] == "default"
+
+
+def test_at_rest(pair):
+    """Nothing moves, so nothing may be lost or look changed, and the target stays undisturbed."""
+    _, _, seen, state = pair
+    assert seen["lost"] == 0
+    assert seen["changed"] == 0
+    assert state.startswith("S")
+
+
+def test_read_calls(pair):
+    """In the steady state one or two system calls per thread and round."""
+    interpreter, _, seen, _ = pair
+    samples = (ROUNDS - 3) * len(seen["threads"])
+    calls = seen["steady_calls"] / samples
+    print("%s: %.2f read calls per thread and round, %d bytes" % (
+        interpreter, calls, seen["steady_bytes"] / samples))
+    assert calls <= 2.2
