@@ -7,8 +7,15 @@
 #ifndef PYI_ATTACH_RUNTIME_H
 #define PYI_ATTACH_RUNTIME_H
 
+#include "attach/maps.h"
 #include "attach/memory.h"
+#include "src/base/log.h"
+#include <pyinstrument/error.h>
 #include <pyinstrument/types.h>
+
+#define PYI_RUNTIME_COOKIE "xdebugpy" /* first bytes of _PyRuntime, 3.13+ */
+#define PYI_RUNTIME_OLDEST 8          /* minor versions of Python 3 that can be read */
+#define PYI_RUNTIME_NEWEST 15
 
 struct pyi_runtime {
     pyi_addr address;    /* _PyRuntime */
@@ -20,5 +27,33 @@ struct pyi_runtime {
     pyi_addr type_type;  /* PyType_Type, 0 unknown */
     char found[256];     /* how it was located, safe to print */
 };
+
+/** What the search may look at. All borrowed. */
+struct pyi_runtime_search {
+    const char *proc; /* the folder that stands for /proc */
+    pid_t pid;
+    struct pyi_memory *memory;
+    const struct pyi_maps *maps;
+    const char *libpython;      /* the file that holds the runtime, NULL: any */
+    const char *assume_version; /* "3.15" or NULL */
+    struct pyi_log log;
+};
+
+/**
+ * Finds the runtime: mapped libpython, then the executable, then any other mapped program
+ * file. With several copies in one process the first that has an interpreter wins.
+ * Errors: NOTPYTHON (not-python, not-cpython, no-symbols: looks like Python), VERSION
+ * (version-old, version-new), GONE, PERM, OS, NOMEM.
+ */
+int pyi_runtime_find(const struct pyi_runtime_search *search, struct pyi_runtime *out,
+                     struct pyi_error *err) PYI_MUST_CHECK;
+
+/** True when names alone say that these mappings are a Python's. */
+bool pyi_runtime_looks_like_python(const char *proc, pid_t pid, const struct pyi_maps *maps);
+
+/** Decodes the machine code of PyInterpreterState_Head(), mapped at `address`: where the head
+ *  pointer lies, and the runtime when the code names it (else 0). False for an unknown form. */
+bool pyi_runtime_decode_head(struct pyi_memory *memory, uint64_t address,
+                             const unsigned char code[24], uint64_t *head, uint64_t *runtime);
 
 #endif

@@ -42,10 +42,29 @@ int pyi_json_next(struct pyi_json_reader *reader, enum pyi_json_token *token,
 /* Of the current token; borrowed until the next call. */
 struct pyi_text pyi_json_text(const struct pyi_json_reader *reader);
 struct pyi_number pyi_json_number(const struct pyi_json_reader *reader);
-/* Skips the rest of the value that `token` began (nothing for scalars). */
+/* Skips the rest of the value that `token` began (nothing for scalars); after a key its value. */
 int pyi_json_skip(struct pyi_json_reader *reader, enum pyi_json_token token,
                   struct pyi_error *err) PYI_MUST_CHECK;
-/* Byte offset of the current token, for messages of the caller. */
+/* Byte offset of the current token; after a FORMAT error where the input stops being JSON. */
 uint64_t pyi_json_offset(const struct pyi_json_reader *reader);
+
+/* ---- for readers of millions of strings ---- */
+
+/* While lazy, strings are checked but not decoded: pyi_json_text() has nothing for them and
+ * pyi_json_raw() is what stands between the quotes. */
+void pyi_json_set_lazy(struct pyi_json_reader *reader, bool lazy);
+/* Between the quotes of the current string; not NUL-terminated, borrowed until the next call. */
+struct pyi_text pyi_json_raw(const struct pyi_json_reader *reader);
+/* Blanks and separators between the token before and the current one; length SIZE_MAX when they
+ * were too many to be kept. */
+struct pyi_text pyi_json_lead(const struct pyi_json_reader *reader);
+/* Appends what a raw string means. */
+void pyi_json_decode(struct pyi_strbuf *buffer, struct pyi_text raw);
+/* How many of `bytes` come next in the input. */
+int pyi_json_match(struct pyi_json_reader *reader, const void *bytes, size_t length, size_t *out,
+                   struct pyi_error *err) PYI_MUST_CHECK;
+/* Directly after an array began and the match was made: leaves out `length` matching bytes. They
+ * must end behind an element of an array that this reader has read with the same bytes. */
+void pyi_json_jump(struct pyi_json_reader *reader, size_t length);
 
 #endif

@@ -58,6 +58,10 @@ void pyi_strbuf_os_bytes(struct pyi_strbuf *buffer, const void *bytes, size_t le
  * U+DC00 + byte. */
 uint32_t pyi_text_next(struct pyi_text text, size_t *offset);
 
+/* Number of leading bytes that are well-formed UTF-8, surrogates not allowed (what Python's
+ * strict decoder accepts). A sequence cut off by the end does not count. */
+size_t pyi_text_utf8_length(const void *bytes, size_t length);
+
 /* How names of the target are shown. COMPATIBLE replaces only C0/C1 controls and undecodable
  * bytes; STRICT also bidirectional controls, zero-width and line/paragraph separators. Replaced
  * are shown as \x1b, \u202e, \xff. */
@@ -67,7 +71,8 @@ void pyi_strbuf_safe(struct pyi_strbuf *buffer, struct pyi_text text, enum pyi_t
  * returns `out`. For messages. */
 char *pyi_text_safe(struct pyi_text text, char *out, size_t size);
 
-/* A command line as a shell would need it quoted, joined by blanks. */
+/* Appends one word of a command line as a shell would need it quoted, after a blank unless the
+ * buffer is empty or ends with one. */
 void pyi_strbuf_shell_quote(struct pyi_strbuf *buffer, struct pyi_text word);
 
 #endif
