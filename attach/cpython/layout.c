@@ -271,6 +271,23 @@ static int decide_version(struct pyi_memory *memory, const struct pyi_runtime *r
     return 0;
 }
 
+/* Builds with reference tracing have two links in front of every object up to 3.12 (object.h,
+ * _PyObject_HEAD_EXTRA). PyType_Type is its own type: where it says so tells the header's size. */
+static int refuse_reference_tracing(struct pyi_memory *memory, const struct pyi_runtime *runtime,
+                                    const struct pyi_layout *row, struct pyi_error *err)
+{
+    uint8_t head[32];
+    if (runtime->type_type == 0 ||
+        pyi_memory_read(memory, runtime->type_type, head, sizeof(head), NULL) != 0)
+        return 0; /* nothing to go by; every later read checks for itself */
+    if (pyi_load_u64(head + row->object_type) == runtime->type_type ||
+        pyi_load_u64(head + row->object_type + 16) != runtime->type_type)
+        return 0;
+    return pyi_error_set(err, PYI_E_VERSION,
+                         "a Python %u.%u built with reference tracing is not supported", row->major,
+                         row->minor);
+}
+
 int pyi_layout_read(struct pyi_memory *memory, const struct pyi_runtime *runtime,
                     const char *assume, struct pyi_layout *out, char source[128],
                     struct pyi_error *err)
@@ -291,6 +308,9 @@ int pyi_layout_read(struct pyi_memory *memory, const struct pyi_runtime *runtime
         row = stand_in(decision.used, runtime->free_threaded);
     if (!row)
         return refuse(decision.actual, runtime->free_threaded, err);
+    code = refuse_reference_tracing(memory, runtime, row, err);
+    if (code != 0)
+        return code;
     *out = *row;
     describe(row, "", exact != NULL, source);
     return 0;

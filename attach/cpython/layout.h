@@ -55,6 +55,7 @@
     F(tstate_holds_gil, "PyThreadState", "holds_gil")                                              \
     F(tstate_gil_requested, "PyThreadState", "gil_requested")                                      \
     F(tstate_state, "PyThreadState", "state")                                                      \
+    F(tstate_id, "PyThreadState", "id")                                                            \
     F(tstate_thread_id, "PyThreadState", "thread_id")                                              \
     F(tstate_native_thread_id, "PyThreadState", "native_thread_id")                                \
     F(tstate_current_exception, "PyThreadState", "current_exception|curexc_type")                  \
@@ -159,7 +160,7 @@ struct pyi_layout {
 #undef PYI_LAYOUT_MEMBER
 };
 
-/** The built-in row that holds for an exact version, NULL when there is none. */
+/** The built-in row that holds for an exact final release, NULL when there is none. */
 const struct pyi_layout *pyi_layout_row(uint32_t hexversion, bool free_threaded);
 /** Row number `index` of the table, NULL past the end (tests, --diagnose). */
 const struct pyi_layout *pyi_layout_row_at(size_t index);
@@ -168,9 +169,11 @@ const struct pyi_layout *pyi_layout_row_at(size_t index);
  * The layout of one runtime: a row, overridden by the target's own debug offsets when it has
  * them. For 3.13+ releases newer than every row, the newest row of that minor version stands in
  * for the fields the table lacks only if the table itself has the known shape and size.
- * `assume` ("X.Y" or NULL) forces a minor version. `source` gets one line on where it came from.
- * Errors: VERSION (slug version-old or version-new, the version named), FORMAT (a table that
- * contradicts itself), FAULT, GONE.
+ * `assume` ("X.Y" or NULL) forces a minor version: its newest row stands in when the exact release
+ * has none. `source` gets one line on where it came from.
+ * Errors: VERSION (slug version-old or version-new, the version named, `why` when more is known;
+ * no slug for reference-tracing builds), FORMAT (a table that contradicts itself, the runtime or
+ * the row of this very release), INVALID (`assume`), FAULT, GONE.
  */
 int pyi_layout_read(struct pyi_memory *memory, const struct pyi_runtime *runtime,
                     const char *assume, struct pyi_layout *out, char source[128],

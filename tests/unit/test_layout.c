@@ -457,6 +457,23 @@ static void unknown_versions_are_refused_by_name(void **state)
     }
 }
 
+/* PyType_Type's type pointer stands 16 bytes later when objects carry the tracing links. */
+static void reference_tracing_is_refused(void **state)
+{
+    struct bytes_memory memory = {.base.ops = &bytes_ops, .length = 64};
+    struct pyi_runtime runtime = {.hexversion = 0x030912f0, .type_type = TABLE_AT};
+    struct pyi_layout layout;
+    struct pyi_error err = {0};
+    put_u64(&memory, 8, TABLE_AT);
+    assert_int_equal(read_layout(&memory, &runtime, NULL, &layout, &err), 0);
+    put_u64(&memory, 8, 1);
+    put_u64(&memory, 24, TABLE_AT);
+    assert_int_equal(read_layout(&memory, &runtime, NULL, &layout, &err), PYI_E_VERSION);
+    assert_non_null(strstr(err.message, "reference tracing"));
+    memory.length = 4; /* not readable: not a reason to refuse */
+    assert_int_equal(read_layout(&memory, &runtime, NULL, &layout, &err), 0);
+}
+
 static void assumed_version_is_used(void **state)
 {
     struct bytes_memory memory = {.base.ops = &bytes_ops};
@@ -683,6 +700,7 @@ int main(void)
         cmocka_unit_test(rows_keep_members_inside),
         cmocka_unit_test(rows_agree_with_known_facts),
         cmocka_unit_test(unknown_versions_are_refused_by_name),
+        cmocka_unit_test(reference_tracing_is_refused),
         cmocka_unit_test(assumed_version_is_used),
         cmocka_unit_test(recorded_tables_agree_with_rows),
         cmocka_unit_test(recorded_table_is_decoded),

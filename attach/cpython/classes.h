@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * classes.h - type objects by address, remembered.
+ */
+#ifndef PYI_CPYTHON_CLASSES_H
+#define PYI_CPYTHON_CLASSES_H
+
+#include "attach/memory.h"
+#include "src/base/arena.h"
+#include "src/base/hash.h"
+#include <pyinstrument/error.h>
+
+struct pyi_cpython;
+
+/** What is known of one type object. */
+struct pyi_class {
+    pyi_addr address;
+    pyi_addr name_at;    /* tp_name */
+    uint64_t flags;      /* tp_flags */
+    uint64_t basic_size; /* tp_basicsize */
+    int64_t dict_offset; /* tp_dictoffset */
+    uint32_t name;       /* number of the bare name + 1 */
+    bool is_cell, is_frame, is_code;
+    bool valid;       /* false: read again before use */
+    uint32_t version; /* changes when another type is found at the address */
+    uint32_t checked; /* round of the last full check */
+};
+
+/** Zero-initialise. */
+struct pyi_classes {
+    struct pyi_map by_address; /* struct pyi_class * as integer */
+    struct pyi_intern names;
+    struct pyi_arena arena;
+};
+
+void pyi_classes_deinit(struct pyi_classes *classes);
+/** The type at an address, read when it is not known. Borrowed until close; its contents change
+ *  when the address turns out to hold another type. Errors: TORN (no type), FAULT, and fatal. */
+int pyi_classes_get(struct pyi_cpython *python, pyi_addr type, const struct pyi_class **out,
+                    struct pyi_error *err) PYI_MUST_CHECK;
+/** The known type at an address or NULL. */
+struct pyi_class *pyi_classes_known(struct pyi_cpython *python, pyi_addr type);
+/** Bytes of a type object that pyi_classes_check() compares, from its start. */
+size_t pyi_classes_window(const struct pyi_cpython *python);
+/** Compares a fresh copy of the window with what is known; invalidates on a difference. */
+void pyi_classes_check(struct pyi_cpython *python, struct pyi_class *type, const uint8_t *window);
+/** Number of the type's bare name for stack entries. */
+static inline uint32_t pyi_class_number(const struct pyi_class *type)
+{
+    return type->name;
+}
+
+#endif

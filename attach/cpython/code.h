@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * code.h - code objects by address, remembered and checked.
+ */
+#ifndef PYI_CPYTHON_CODE_H
+#define PYI_CPYTHON_CODE_H
+
+#include "attach/attach.h"
+#include "attach/cpython/linetable.h"
+#include "attach/memory.h"
+#include "src/base/arena.h"
+#include "src/base/hash.h"
+
+struct pyi_cpython;
+
+/** The first local variable's name, as far as it matters. */
+enum pyi_first_local { PYI_FIRST_OTHER, PYI_FIRST_SELF, PYI_FIRST_CLS };
+
+/** One code object of the target, by address. Its place in memory never changes; its contents do
+ *  when the address is found to hold another code object, and then `version` grows. */
+struct pyi_code_entry {
+    pyi_addr address;
+    const struct pyi_code *code; /* NULL: an internal trampoline that has no name */
+    uint32_t version;
+    bool valid;          /* false: read again before use */
+    uint64_t generation; /* the interpreters' code generation it was last compared at */
+
+    /* What tells one code object from another at the same address. */
+    pyi_addr name_at, filename_at, linetable_at;
+    uint64_t size_word;
+    int32_t first_line;
+
+    pyi_addr start;          /* first instruction, 3.11+ */
+    uint64_t length;         /* bytes of instructions */
+    uint32_t frame_words;    /* words of a frame on the data stack, 3.11+ */
+    int32_t first_traceable; /* instruction index before which a frame counts as not started */
+    enum pyi_first_local first_local;
+    bool first_is_cell; /* 3.11+: slot 0 may hold a cell */
+    int32_t cell_slot;  /* up to 3.10: slot of the cell of the first local, -1 none */
+
+    struct pyi_line_run *lines;
+    size_t line_count;
+    int64_t last_offset; /* the latest answer, kept because loops ask again */
+    int32_t last_line;
+};
+
+/** Zero-initialise. */
+struct pyi_codes {
+    struct pyi_map by_address; /* struct pyi_code_entry * as integer */
+    struct pyi_map by_text;    /* hash of name, file and line -> struct pyi_code * */
+    struct pyi_code_entry **entries;
+    size_t count, capacity;
+    struct pyi_code_entry **pending; /* scratch of a comparison */
+    size_t pending_capacity;
+    struct pyi_arena arena;
+    uint32_t next_id;
+    pyi_addr type; /* PyCode_Type, given or learned */
+    uint64_t misses, reused;
+};
+
+void pyi_codes_deinit(struct pyi_codes *codes);
+/** The code object at an address, read when it is not known or no longer valid. Errors: TORN (no
+ *  code object), FAULT, LIMIT, and fatal. */
+int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_entry **out,
+                  struct pyi_error *err) PYI_MUST_CHECK;
+/** Bytes of a code object that pyi_codes_check() compares, from its start. */
+size_t pyi_codes_window(const struct pyi_cpython *python);
+/** Compares a fresh copy of the window; a difference makes the entry invalid. */
+void pyi_codes_check(struct pyi_cpython *python, struct pyi_code_entry *entry,
+                     const uint8_t *window);
+/** Line at a byte offset from the first instruction. */
+int32_t pyi_codes_line(struct pyi_code_entry *entry, int64_t offset);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * cpython.c - opens a runtime and makes rounds: one vectored read, then local work.
+ *
+ * In: readable memory, the runtime's address, the layout. Out: one stack per selected thread and
+ * round. Must not know /proc, ELF files, or whether the memory is alive.
+ */
+#include "attach/cpython/cpython.h"
+
+#include "attach/cpython/object.h"
+#include "attach/cpython/python.h"
+#include "attach/cpython/verify.h"
+#include "src/base/array.h"
+#include "src/base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW_LIMIT 4096
+
+struct pyi_text pyi_cpython_text(struct pyi_cpython *python, const struct pyi_strbuf *buffer)
+{
+    struct pyi_text text = pyi_strbuf_get(buffer);
+    uint32_t number = pyi_intern_add(&python->texts, text.data, text.length);
+    if (number == UINT32_MAX)
+        return (struct pyi_text){0};
+    return pyi_intern_text(&python->texts, number);
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+static void widen(pyi_addr *from, pyi_addr *to, uint32_t offset, size_t size)
+{
+    if (!pyi_has_field(offset))
+        return;
+    if (offset < *from)
+        *from = offset;
+    if (offset + size > *to)
+        *to = offset + size;
+}
+
+/* The parts of interpreter and thread states that every round reads. */
+static int set_windows(struct pyi_cpython *python, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    pyi_addr from = UINT64_MAX, to = 0;
+    widen(&from, &to, layout->interp_next, 8);
+    widen(&from, &to, layout->interp_id, 8);
+    widen(&from, &to, layout->interp_threads_head, 8);
+    widen(&from, &to, layout->interp_code_generation, 8);
+    python->interp_from = from;
+    python->interp_length = to - from;
+    from = 0;
+    to = 0;
+    const uint32_t fields[] = {
+        layout->tstate_next,
+        layout->tstate_interp,
+        layout->tstate_frame,
+        layout->tstate_current_frame,
+        layout->tstate_base_frame,
+        layout->tstate_thread_id,
+        layout->tstate_id,
+        layout->tstate_native_thread_id,
+        layout->tstate_cframe,
+        layout->tstate_datastack_chunk,
+        layout->tstate_datastack_top,
+        layout->tstate_datastack_limit,
+    };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+        widen(&from, &to, fields[i], 8);
+    /* 3.11, 3.12: the outermost C-stack record lives inside the thread state. */
+    if (!python->heap_frames && python->minor <= 12)
+        widen(&from, &to, layout->tstate_size - 8, 8);
+    python->state_window = to;
+    if (python->interp_length > WINDOW_LIMIT || python->state_window > WINDOW_LIMIT)
+        return pyi_error_set(err, PYI_E_FORMAT, "layout of thread states makes no sense");
+    return 0;
+}
+
+int pyi_cpython_open_layout(struct pyi_memory *memory, const struct pyi_runtime *runtime,
+                            const struct pyi_layout *layout,
+                            const struct pyi_target_options *options,
+                            const struct pyi_thread_facts *facts, struct pyi_cpython **out,
+                            struct pyi_error *err)
+{
+    struct pyi_cpython *python = calloc(1, sizeof(*python));
+    if (python == NULL)
+        return pyi_error_nomem(err);
+    python->memory = memory;
+    python->runtime = *runtime;
+    python->layout = *layout;
+    if (options != NULL)
+        python->options = *options;
+    if (facts != NULL)
+        python->facts = *facts;
+    python->minor = layout->minor;
+    python->heap_frames = layout->minor < 11;
+    /* 3.14+, Include/internal/pycore_stackref.h: the low two bits of a reference are flags. */
+    python->reference_mask = layout->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
+    python->max_depth = python->options.max_depth != 0 ? python->options.max_depth : PYI_MAX_DEPTH;
+    int rc = set_windows(python, err);
+    if (rc != 0) {
+        pyi_cpython_close(python);
+        return rc;
+    }
+    *out = python;
+    return 0;
+}
+
+int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtime,
+                     const struct pyi_target_options *options, const struct pyi_thread_facts *facts,
+                     struct pyi_cpython **out, struct pyi_error *err)
+{
+    struct pyi_layout layout;
+    char source[128];
+    if (runtime->free_threaded) {
+        pyi_error_set(err, PYI_E_VERSION, "free-threaded builds of Python are not supported");
+        if (err != NULL)
+            pyi_error_slug(err, "free-threaded-unsupported");
+        return PYI_E_VERSION;
+    }
+    const char *assume = options != NULL ? options->assume_version : NULL;
+    int rc = pyi_layout_read(memory, runtime, assume, &layout, source, err);
+    struct pyi_cpython *python;
+    if (rc == 0)
+        rc = pyi_cpython_open_layout(memory, runtime, &layout, options, facts, &python, err);
+    if (rc != 0)
+        return rc;
+    memcpy(python->source, source, sizeof(python->source));
+    *out = python;
+    return 0;
+}
+
+void pyi_cpython_close(struct pyi_cpython *python)
+{
+    if (python == NULL)
+        return;
+    pyi_threads_deinit(&python->threads);
+    pyi_codes_deinit(&python->codes);
+    pyi_classes_deinit(&python->classes);
+    pyi_intern_deinit(&python->texts);
+    pyi_copy_deinit(&python->copy);
+    pyi_copy_deinit(&python->again);
+    pyi_arena_free(&python->arena);
+    free(python->stacks);
+    free(python);
+}
+
+/* ---- state of the runtime -------------------------------------------------------------------- */
+
+static int runtime_int(struct pyi_cpython *python, uint32_t field, int32_t *out,
+                       struct pyi_error *err)
+{
+    uint8_t bytes[4];
+    int rc = pyi_object_bytes(python, python->runtime.address + field, bytes, 4, err);
+    if (rc == 0)
+        *out = pyi_load_i32(bytes);
+    return rc;
+}
+
+int pyi_cpython_ready(struct pyi_cpython *python, bool *ready, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    int32_t initialized = 1;
+    uint64_t interp = 0, state = 0;
+    int rc = 0;
+    if (pyi_has_field(layout->runtime_initialized))
+        rc = runtime_int(python, layout->runtime_initialized, &initialized, err);
+    if (rc == 0)
+        rc = pyi_object_word(python, python->runtime.address + layout->runtime_interpreters_head,
+                             &interp, err);
+    if (rc == 0 && interp != 0)
+        rc = pyi_object_word(python, interp + layout->interp_threads_head, &state, err);
+    if (rc == 0)
+        *ready = initialized != 0 && interp != 0 && state != 0;
+    return rc;
+}
+
+int pyi_cpython_finalizing(struct pyi_cpython *python, bool *finalizing, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint64_t word = 0, interp = 0;
+    uint8_t flag[4] = {0};
+    int rc = 0;
+    if (pyi_has_field(layout->runtime_finalizing))
+        rc = pyi_object_word(python, python->runtime.address + layout->runtime_finalizing, &word,
+                             err);
+    if (rc == 0 && pyi_has_field(layout->runtime_interpreters_main))
+        rc = pyi_object_word(python, python->runtime.address + layout->runtime_interpreters_main,
+                             &interp, err);
+    if (rc == 0 && interp != 0 && pyi_has_field(layout->interp_finalizing))
+        rc = pyi_object_bytes(python, interp + layout->interp_finalizing, flag, 4, err);
+    if (rc == 0)
+        *finalizing = word != 0 || pyi_load_i32(flag) != 0;
+    return rc;
+}
+
+/* ---- round ----------------------------------------------------------------------------------- */
+
+static void ask_selection(struct pyi_cpython *python)
+{
+    const struct pyi_target_options *options = &python->options;
+    for (size_t i = 0; i < python->threads.count; i++) {
+        struct pyi_tracked *thread = python->threads.items[i];
+        if (!thread->shown.alive || thread->asked)
+            continue;
+        bool selected =
+            options->select == NULL || options->select(options->select_context, &thread->shown);
+        thread->planned &= selected == thread->selected;
+        thread->selected = selected;
+        thread->asked = true;
+    }
+}
+
+static int sample_all(struct pyi_cpython *python, struct pyi_round *out, struct pyi_error *err)
+{
+    size_t count = 0;
+    if (!pyi_array_reserve(&python->stacks, &python->stack_capacity, python->threads.count + 1,
+                           sizeof(*python->stacks)))
+        return pyi_error_nomem(err);
+    for (size_t i = 0; i < python->threads.count; i++) {
+        struct pyi_tracked *thread = python->threads.items[i];
+        if (!thread->shown.alive || !thread->selected)
+            continue;
+        int rc = pyi_verify_sample(python, thread, &python->stacks[count++], err);
+        if (rc != 0)
+            return rc;
+    }
+    *out = (struct pyi_round){python->stacks, count};
+    return 0;
+}
+
+int pyi_cpython_round(struct pyi_cpython *python, struct pyi_round *out, struct pyi_error *err)
+{
+    python->round++;
+    pyi_copy_reset(&python->copy);
+    int rc = pyi_threads_plan(python, err);
+    if (rc == 0)
+        rc = pyi_copy_read(&python->copy, python->memory, err);
+    if (rc == 0)
+        rc = pyi_threads_list(python, err);
+    if (rc == 0)
+        rc = pyi_threads_names(python, err);
+    if (rc != 0)
+        return rc;
+    ask_selection(python);
+    return sample_all(python, out, err);
+}
+
+/* ---- what others ask ------------------------------------------------------------------------- */
+
+struct pyi_text pyi_cpython_class_name(const struct pyi_cpython *python, uint32_t number)
+{
+    if (number == 0 || number > python->classes.names.count)
+        return pyi_text("");
+    return pyi_intern_text(&python->classes.names, number - 1);
+}
+
+const struct pyi_thread *pyi_cpython_thread(const struct pyi_cpython *python, uint32_t index)
+{
+    return index < python->threads.count ? &python->threads.items[index]->shown : NULL;
+}
+
+void pyi_cpython_stats(const struct pyi_cpython *python, struct pyi_target_stats *out)
+{
+    out->mispredicted += python->mispredicted;
+    out->code_misses += python->codes.misses;
+    out->code_reused += python->codes.reused;
+}
+
+const char *pyi_cpython_layout_source(const struct pyi_cpython *python)
+{
+    return python->source;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * threads.h - interpreters, thread states, and what is remembered of each between rounds.
+ */
+#ifndef PYI_CPYTHON_THREADS_H
+#define PYI_CPYTHON_THREADS_H
+
+#include "attach/attach.h"
+#include "attach/cpython/code.h"
+#include "attach/cpython/plan.h"
+#include "src/base/hash.h"
+
+struct pyi_cpython;
+
+/** One frame of a walk, as read and as understood. */
+struct pyi_frame {
+    pyi_addr address, code;
+    int64_t instruction; /* 3.11+: remote address; before: f_lasti */
+    pyi_addr slot;       /* first local, tag bits cleared; 0 null or not an object */
+    uint32_t chunk;      /* 1 + number of the data-stack chunk it lies in, 0 elsewhere */
+    uint8_t owner;
+    bool from_c; /* its caller is reached through C code */
+    bool hidden; /* not started yet: the interpreter does not show it either */
+    bool sure;   /* nothing of it has changed since the last accepted sample */
+    struct pyi_code_entry *entry;
+    uint32_t entry_version;
+    int32_t line;
+    uint32_t class_name;
+};
+
+/** A data-stack chunk as the last samples saw it. */
+struct pyi_chunk {
+    pyi_addr address;
+    size_t size; /* 0 unknown */
+    size_t used; /* bytes to read */
+};
+
+/** A thread state and the memory its samples look at. Heap, one per thread ever seen. */
+struct pyi_tracked {
+    struct pyi_thread shown;
+    pyi_addr address;
+    uint64_t unique; /* counter in the thread state, tells reused addresses apart */
+    size_t interp;   /* index into pyi_threads.interps */
+    bool asked, selected, named;
+    uint32_t seen;        /* round it was last found in the lists */
+    uint32_t name_failed; /* how often threading did not know it yet */
+    uint32_t name_retry;  /* round to ask again */
+    size_t window;        /* bytes of the thread state to read */
+
+    struct pyi_chunk *chunks; /* newest first */
+    size_t chunk_count, chunk_capacity;
+    uint32_t chunk_decay; /* round after which `used` of the newest may shrink */
+    struct pyi_places places, objects;
+    size_t next_check; /* rotates over the frames whose code is compared */
+    struct pyi_code_entry *checks[2];
+    pyi_addr check_type;
+
+    struct pyi_view view;
+    bool planned; /* view belongs to this round */
+
+    struct pyi_frame *frames, *last; /* top first: of this walk, of the last accepted one */
+    size_t frame_count, frame_capacity, last_count, last_capacity;
+    bool truncated;
+    struct pyi_stack_entry *entries, *work; /* outermost first: delivered, being made */
+    size_t depth, entry_capacity, work_capacity;
+    bool delivered, lost;
+};
+
+struct pyi_interp {
+    pyi_addr address;
+    int64_t id;
+    uint64_t generation;
+    uint32_t seen;
+    size_t piece;            /* in the round's copy */
+    pyi_addr threading_dict; /* namespace of its `threading` module, 0 not found yet */
+    double names_time;       /* of the last look at all names; seconds, monotonic */
+    size_t names_next;       /* rotates over threads when there are many */
+};
+
+/** What a walk along the lists found of one thread state. */
+struct pyi_found {
+    pyi_addr address;
+    size_t interp;
+    uint64_t ident, unique;
+    int64_t native;
+};
+
+/** Zero-initialise. */
+struct pyi_threads {
+    struct pyi_interp *interps;
+    size_t interp_count, interp_capacity;
+    struct pyi_tracked **items;
+    size_t count, capacity;
+    struct pyi_map by_address; /* newest record of a thread-state address -> index */
+    size_t runtime_piece;
+    struct pyi_found *found; /* of this round */
+    size_t found_count, found_capacity;
+};
+
+void pyi_threads_deinit(struct pyi_threads *threads);
+/** Adds the lists themselves and every known thread state to the round's copy. */
+int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err) PYI_MUST_CHECK;
+/** Follows the lists inside the copy, reads what is new, marks who is alive. Errors: FAULT (the
+ *  lists could not be read), and fatal. */
+int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err) PYI_MUST_CHECK;
+/** Brings names up to date where there is a reason to. Only fatal errors. */
+int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err) PYI_MUST_CHECK;
+
+#endif
