@@ -24,15 +24,15 @@ struct open_file {
     int fd;
 };
 
-struct pyi_state {
+struct pyi_sched {
     const char *proc;
     pid_t pid;
     struct open_file files[OPEN_MAX_]; /* at tid modulo OPEN_MAX_; tid 0: free */
 };
 
-struct pyi_state *pyi_state_new(const char *proc, pid_t pid)
+struct pyi_sched *pyi_sched_new(const char *proc, pid_t pid)
 {
-    struct pyi_state *state = calloc(1, sizeof(*state));
+    struct pyi_sched *state = calloc(1, sizeof(*state));
     if (state) {
         state->proc = proc;
         state->pid = pid;
@@ -40,7 +40,7 @@ struct pyi_state *pyi_state_new(const char *proc, pid_t pid)
     return state;
 }
 
-void pyi_state_free(struct pyi_state *state)
+void pyi_sched_free(struct pyi_sched *state)
 {
     if (!state)
         return;
@@ -63,7 +63,7 @@ static double read_schedstat(int fd)
     return end == text ? -1 : (double)nanoseconds / 1e9;
 }
 
-static int open_schedstat(const struct pyi_state *state, pid_t tid)
+static int open_schedstat(const struct pyi_sched *state, pid_t tid)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof(path), "%s/%d/task/%d/schedstat", state->proc, (int)state->pid, (int)tid);
@@ -71,7 +71,7 @@ static int open_schedstat(const struct pyi_state *state, pid_t tid)
 }
 
 /* For kernels without schedstat. */
-static double read_stat(const struct pyi_state *state, pid_t tid)
+static double read_stat(const struct pyi_sched *state, pid_t tid)
 {
     struct pyi_process_stat stat;
     if (pyi_process_stat(state->proc, state->pid, tid, &stat, NULL) < 0)
@@ -79,7 +79,7 @@ static double read_stat(const struct pyi_state *state, pid_t tid)
     return stat.cpu;
 }
 
-double pyi_state_thread_cpu(struct pyi_state *state, pid_t tid)
+double pyi_sched_thread_cpu(struct pyi_sched *state, pid_t tid)
 {
     if (tid <= 0)
         return -1;
@@ -103,7 +103,7 @@ double pyi_state_thread_cpu(struct pyi_state *state, pid_t tid)
     return seconds;
 }
 
-double pyi_state_process_cpu(pid_t pid)
+double pyi_sched_process_cpu(pid_t pid)
 {
     clockid_t clock;
     struct timespec now;
