@@ -2,7 +2,7 @@
 /* match.h - patterns in Python's syntax, matched as Python's `re` does.
  *
  * Known differences from Python (3.14), each covered by a test:
- *   - \N{NAME}, the flag L and the flag a (ASCII classes) are refused;
+ *   - \N{NAME} and the flag a (ASCII classes) are refused;
  *   - \w, \d, \s and case folding follow PCRE2's Unicode tables; \s lacks U+001C..U+001F;
  *   - group names are ASCII and at most 32 characters, groups nest at most 250 deep, counted
  *     repeats go to 65,535, and the compiled pattern is bounded;
