@@ -14,7 +14,7 @@
 
 /* What the session keeps for one stack and one frame text: entries and their share of the hash
  * tables. An estimate; its own counts are not public. */
-#define BYTES_PER_STACK 44
+#define BYTES_PER_STACK 28
 #define BYTES_PER_FRAME 160
 
 static uint64_t memory_held(const struct pyi_recorder *recorder)
