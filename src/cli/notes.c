@@ -12,7 +12,7 @@
 
 static const double worth_a_word = 0.01;
 static const double alarming = 0.2;
-enum { FEW = 20 };
+enum { FEW = 20, MISSED_WORTH_A_WORD = 20 };
 
 double pyi_interval_above(double interval)
 {
@@ -116,6 +116,10 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
                           "try -i %g",
                           duration_text(tally->elapsed, ran), duration_text(interval, asked),
                           interval / 10);
+    else if (recorded->launched)
+        pyi_warning_print(console,
+                          "no samples: the program was over before the first one, after %s",
+                          duration_text(tally->elapsed, ran));
     else
         pyi_warning_print(console, "no samples: no Python code was running in %s",
                           duration_text(tally->elapsed, ran));
@@ -140,7 +144,7 @@ static void warn_missed(const struct pyi_console *console, const struct pyi_reco
     const double interval = effective(recorded->interval);
     const double missed = share(tally->missed, tally->ticks);
     char asked[32];
-    if (missed <= worth_a_word || tally->missed < 5)
+    if (missed <= worth_a_word || tally->missed < MISSED_WORTH_A_WORD)
         return;
     if (missed > alarming && tally->elapsed > 0)
         pyi_warning_print(console, "sampling lagged: %.0f of %.0f samples/s reached; try -i %g%s",

@@ -54,6 +54,19 @@ def test_the_first_signal_ends_with_a_report(tool, worker, number):
     assert worker.poll() is None
 
 
+def test_the_second_interrupt_gives_up_the_report(tool, worker):
+    process = tool.start("-r", "pyisession", "-d", "3", "--pid", worker.pid, stderr=subprocess.PIPE)
+    first = os.read(process.stdout.fileno(), 1)  # the report has begun, and nobody reads on
+    assert first == b"{"
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    kept = re.search(r"--load-prev (\S+)", err).group(1)
+    assert kept in tool.run("--list-prev").stdout
+    assert worker.poll() is None
+
+
 def test_the_end_of_the_target_is_no_error(tool, worker):
     process = tool.start("--pid", worker.pid)
     time.sleep(0.7)
