@@ -87,9 +87,9 @@ void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorde
         print_end(console, recorded);
     /* Upstream says nothing after a program it started: neither do we, as long as all is well
      * and nobody is looking. */
-    if (recorded->launched && !recorded->terminal &&
-        !pyi_options_given(console->options, PYI_OPT_VERBOSE) && tally->lost == 0 &&
-        tally->truncated == 0 && tally->unobserved <= 0)
+    const bool asked = recorded->terminal || pyi_options_given(console->options, PYI_OPT_VERBOSE);
+    const bool flawed = tally->lost > 0 || tally->truncated > 0 || tally->unobserved > 0;
+    if (recorded->launched && !asked && (!flawed || tally->samples == 0))
         return;
     struct pyi_strbuf line = {0};
     struct pyi_sink sink = pyi_sink_strbuf(&line);
@@ -106,7 +106,8 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
     const double interval = effective(recorded->interval);
     char ran[32], asked[32];
     if (tally->lost > 0)
-        pyi_warning_print(console, "no samples: %" PRIu64 " reads of stacks failed", tally->lost);
+        pyi_warning_print(console, "no samples: %" PRIu64 " %s failed", tally->lost,
+                          tally->lost == 1 ? "read of a stack" : "reads of stacks");
     else if (pyi_options_given(console->options, PYI_OPT_THREAD))
         pyi_warning_print(console, "no samples: no thread fits --thread %s",
                           console->options->values[PYI_OPT_THREAD]);

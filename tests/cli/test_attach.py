@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """--pid and --diagnose: durations, interrupts, refusals, counts, progress."""
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -55,8 +55,10 @@ def test_the_first_signal_ends_with_a_report(tool, worker, number):
 
 
 def test_the_second_interrupt_gives_up_the_report(tool, worker):
-    process = tool.start("-r", "pyisession", "-d", "3", "--pid", worker.pid, stderr=subprocess.PIPE)
-    first = os.read(process.stdout.fileno(), 1)  # the report has begun, and nobody reads on
+    # Some hundred kilobytes of report into a small pipe that nobody reads on: it has to wait.
+    process = tool.start("-r", "pyisession", "-i", "100us", "-d", "3", "--pid", worker.pid)
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    first = os.read(process.stdout.fileno(), 1)
     assert first == b"{"
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
