@@ -127,6 +127,13 @@ class Target:
         with open("/proc/%d/status" % self.pid) as file:
             return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
+    def wait_asleep(self, timeout=10):
+        """Returns when its main thread sleeps: what it printed last is behind it then."""
+        deadline = time.monotonic() + timeout
+        while not self.status()["State"].startswith("S"):
+            assert time.monotonic() < deadline, "the target does not come to rest"
+            time.sleep(0.002)
+
     def close(self):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
