@@ -249,10 +249,10 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
 /* ---- attach
  * ------------------------------------------------------------------------------------------- */
 
-/* Never ran and never changed. Without a clock nobody can say that it never ran. */
+/* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
 static bool is_idle(const struct pyi_track *track)
 {
-    return !track->is_main && track->count == 1 && track->cpu_start >= 0 &&
+    return !track->is_main && track->count == 1 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
            track->cpu_end <= track->cpu_start;
 }
 

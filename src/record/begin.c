@@ -18,6 +18,7 @@
 #define MS                1000000ull
 #define REFUSAL_PATIENCE  (50 * MS)  /* a refusal may come from an exec under way */
 #define REPLACED_PATIENCE (500 * MS) /* a shell script may exec Python in a moment */
+#define PATHS_TIME        (100 * MS) /* when to look at sys.path again; from then on ever less often */
 #define COMMAND_LIMIT     200        /* characters of a command line */
 
 /* ---- opening ----------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     pyi_frames_reset(&recorder->ledger.frames);
     recorder->ledger.target = NULL;
     recorder->by_index_count = 0;
-    recorder->program = (struct pyi_program){0};
+    recorder->program.module = recorder->program.candidate = NULL;
     pyi_target_close(recorder->target);
     recorder->target = NULL;
 }
@@ -144,12 +145,30 @@ static bool copy_paths(struct pyi_recorded_paths *into, const struct pyi_sysinfo
     return true;
 }
 
-void pyi_recorder_read_paths(struct pyi_recorder *recorder)
+/* A target reads its sys module once and keeps the answer; a program changes its path as it
+ * runs. So another look takes another target. */
+static struct pyi_target *open_again(struct pyi_recorder *recorder)
+{
+    const struct pyi_target_options options = {
+        .libpython = recorder->options.libpython,
+        .assume_version = recorder->options.assume_version,
+    };
+    struct pyi_target *target = NULL;
+    return pyi_target_open(recorder->pid, &options, &target, NULL) == 0 ? target : NULL;
+}
+
+/* An interpreter that shuts down empties its sys module. */
+static bool is_better(const struct pyi_recorded_paths *old, const struct pyi_sysinfo *now)
+{
+    if (!old->known || !old->from_sys)
+        return true;
+    return now->from_sys && now->path_count > 0;
+}
+
+static void take_paths(struct pyi_recorder *recorder, struct pyi_target *target)
 {
     const struct pyi_sysinfo *info = NULL;
-    if (!recorder->target || pyi_target_sysinfo(recorder->target, &info, NULL) != 0)
-        return;
-    if (recorder->paths.known && recorder->paths.from_sys && !info->from_sys)
+    if (pyi_target_sysinfo(target, &info, NULL) != 0 || !is_better(&recorder->paths, info))
         return;
     struct pyi_recorded_paths paths = {0};
     if (!copy_paths(&paths, info)) {
@@ -158,6 +177,17 @@ void pyi_recorder_read_paths(struct pyi_recorder *recorder)
     }
     pyi_arena_free(&recorder->paths.arena);
     recorder->paths = paths;
+}
+
+void pyi_recorder_read_paths(struct pyi_recorder *recorder, bool again)
+{
+    if (!recorder->target)
+        return;
+    struct pyi_target *target = again ? open_again(recorder) : recorder->target;
+    if (target)
+        take_paths(recorder, target);
+    if (again)
+        pyi_target_close(target);
 }
 
 /* ---- the first round
@@ -190,7 +220,8 @@ static int begin_recording(struct pyi_recorder *recorder, const struct pyi_round
         pyi_pace_start(&recorder->pace, recorder->ledger.interval, now);
     }
     int code = pyi_recorder_take_round(recorder, round, now, false, err);
-    pyi_recorder_read_paths(recorder);
+    pyi_recorder_read_paths(recorder, false);
+    recorder->next_paths = now + PATHS_TIME;
     if (!code && recorder->options.dump_image) {
         code = pyi_target_dump_image(recorder->target, recorder->options.dump_image, err);
         if (code == PYI_E_GONE)
@@ -276,7 +307,8 @@ static int open_patiently(struct pyi_recorder *recorder, uint64_t cap, struct py
                 *err = failure;
             return code;
         }
-        clock->wait(clock, now + look_step(now - begin));
+        /* After an exec in mid-recording there is an interpreter's whole start to notice it. */
+        clock->wait(clock, now + (recorder->recording ? 2 * MS : look_step(now - begin)));
     }
 }
 
@@ -325,6 +357,7 @@ int pyi_recorder_begin_launched(struct pyi_recorder *recorder, struct pyi_error 
         /* A launcher that is Python itself: its program is the one it becomes. */
         pyi_recorder_close_target(recorder);
         recorder->process_count--;
+        recorder->program.kind = PYI_PROGRAM_UNKNOWN;
     }
 }
 
@@ -348,8 +381,11 @@ int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when, struc
     pyi_recorder_close_target(recorder);
     struct pyi_error failure = {0};
     int code = open_patiently(recorder, REPLACED_PATIENCE, &failure);
-    if (recorder->end != PYI_END_NONE)
+    recorder->program.kind = PYI_PROGRAM_UNKNOWN;
+    if (recorder->end != PYI_END_NONE) {
+        recorder->ended = when;
         return 0;
+    }
     if (code == PYI_E_GONE) {
         pyi_recorder_finish_exit(recorder, when);
         return 0;

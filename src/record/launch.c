@@ -106,7 +106,9 @@ int pyi_child_wait(struct pyi_child *child, int *status, struct pyi_error *err)
 
 /* ---- which frames are the program's ---------------------------------------------------------- */
 
-#define RUNPY_FRAMES 8 /* 3.8 to 3.15 have two; more is no start-up we know */
+#define SIGHTINGS     2
+#define SIGHTINGS_ODD 20
+#define RUNPY_FRAMES  8 /* 3.8 to 3.15 have two; more is no start-up we know */
 
 static bool is_runpy(const struct pyi_code *code)
 {
@@ -152,17 +154,53 @@ static ptrdiff_t find_module(const struct pyi_stack *stack)
     return -1;
 }
 
+static bool has_last_part(struct pyi_text path, const char *script)
+{
+    const char *slash = strrchr(script, '/');
+    const char *name = slash ? slash + 1 : script;
+    size_t length = strlen(name);
+    return length && path.length >= length &&
+           memcmp(path.data + path.length - length, name, length) == 0;
+}
+
+/* How often a module must be seen in a row. A stack copied while the start-up returns from a
+ * module (site, most likely) can have that module's frame alone. */
+static unsigned sightings_needed(const struct pyi_program *program, const struct pyi_code *module,
+                                 ptrdiff_t base)
+{
+    switch (program->kind) {
+    case PYI_PROGRAM_SCRIPT: /* a directory or zip file goes through runpy */
+        return base > 0 || has_last_part(module->filename, program->script) ? 1 : SIGHTINGS_ODD;
+    case PYI_PROGRAM_CODE:
+        return pyi_text_starts_with(module->filename, "<string") ? 1 : SIGHTINGS_ODD;
+    case PYI_PROGRAM_MODULE:
+        return base > 0 ? 1 : SIGHTINGS_ODD;
+    case PYI_PROGRAM_UNKNOWN:
+        break;
+    }
+    return SIGHTINGS;
+}
+
 bool pyi_program_find(struct pyi_program *program, const struct pyi_stack *stack)
 {
     if (program->module && program->base < stack->depth &&
         stack->entries[program->base].code == program->module)
         return true;
     ptrdiff_t base = find_module(stack);
-    if (base < 0)
+    if (base < 0) {
+        program->candidate = NULL;
         return false;
+    }
     const struct pyi_code *module = stack->entries[base].code;
-    if (program->module && !pyi_code_same(program->module, module))
-        return false;
+    if (program->module) {
+        if (!pyi_code_same(program->module, module))
+            return false;
+    } else {
+        program->sightings = program->candidate == module ? program->sightings + 1 : 1;
+        program->candidate = module;
+        if (program->sightings < sightings_needed(program, module, base))
+            return false;
+    }
     program->module = module;
     program->base = (size_t)base;
     return true;
@@ -193,14 +231,37 @@ bool pyi_program_switches_stacks(pid_t pid)
     return false;
 }
 
-void pyi_program_describe(struct pyi_strbuf *buffer, char *const argv[], int program_argument)
+/* Index of the script, module name or code in argv; 0 when there is none. */
+static int program_word(char *const argv[], int program_argument)
 {
     int count = 0;
     while (argv[count])
         count++;
-    int first = program_argument - 1;
-    if (first < 1 || first >= count)
-        first = count > 1 ? 1 : 0;
+    int word = program_argument - 1;
+    if (word < 1 || word >= count)
+        word = count > 1 ? 1 : 0;
+    return word;
+}
+
+void pyi_program_init(struct pyi_program *program, char *const argv[], int program_argument)
+{
+    *program = (struct pyi_program){0};
+    int word = program_word(argv, program_argument);
+    if (word == 0 || word != program_argument - 1)
+        return;
+    if (strcmp(argv[word - 1], "-c") == 0) {
+        program->kind = PYI_PROGRAM_CODE;
+    } else if (strcmp(argv[word - 1], "-m") == 0) {
+        program->kind = PYI_PROGRAM_MODULE;
+    } else if (argv[word][0] != '-') {
+        program->kind = PYI_PROGRAM_SCRIPT;
+        program->script = argv[word];
+    }
+}
+
+void pyi_program_describe(struct pyi_strbuf *buffer, char *const argv[], int program_argument)
+{
+    int first = program_word(argv, program_argument);
     /* Upstream shows the module but not the code: sys.argv[0] is "-c" there. */
     if (first > 1 && strcmp(argv[first - 1], "-c") == 0)
         pyi_strbuf_string(buffer, "Program: -c");
@@ -208,7 +269,7 @@ void pyi_program_describe(struct pyi_strbuf *buffer, char *const argv[], int pro
         pyi_strbuf_string(buffer, "Program: ");
         pyi_strbuf_os_bytes(buffer, argv[first], strlen(argv[first]));
     }
-    for (int i = first + 1; i < count; i++) {
+    for (int i = first + 1; argv[first] && argv[i]; i++) {
         pyi_strbuf_char(buffer, ' ');
         pyi_strbuf_os_bytes(buffer, argv[i], strlen(argv[i]));
     }

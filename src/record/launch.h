@@ -26,14 +26,29 @@ bool pyi_child_ended(const struct pyi_child *child, int *status);
 /* Waits for its end and collects it; later calls give the same status. Errors: OS. */
 int pyi_child_wait(struct pyi_child *child, int *status, struct pyi_error *err) PYI_MUST_CHECK;
 
-/* The program's own frames in a stack of the main thread. */
-struct pyi_program {
-    const struct pyi_code *module; /* code of its module, NULL until seen */
-    size_t base;                   /* entries below the module's when last seen */
+/* How the program's module can be told from other modules of the start-up. */
+enum pyi_program_kind {
+    PYI_PROGRAM_UNKNOWN,
+    PYI_PROGRAM_SCRIPT, /* its file has the last part of the script's path */
+    PYI_PROGRAM_CODE,   /* its file is "<string>" */
+    PYI_PROGRAM_MODULE, /* runpy runs it */
 };
 
+/* The program's own frames in a stack of the main thread. */
+struct pyi_program {
+    enum pyi_program_kind kind;
+    const char *script;               /* for PYI_PROGRAM_SCRIPT; the caller's */
+    const struct pyi_code *module;    /* code of its module, NULL until it was found */
+    size_t base;                      /* entries below the module's when last seen */
+    const struct pyi_code *candidate; /* seen in the latest stack, not yet believed */
+    unsigned sightings;
+};
+
+/* What to look for; argv and program_argument as for pyi_recorder_launch(). */
+void pyi_program_init(struct pyi_program *program, char *const argv[], int program_argument);
 /* Looks for the program's module in a stack and remembers it. False when it is not there: the
- * interpreter starts up, or the program has left it. */
+ * interpreter starts up, or the program has left it. While the module is being waited for, call
+ * it for every stack: one that may be torn is believed when it is seen again. */
 bool pyi_program_find(struct pyi_program *program, const struct pyi_stack *stack);
 /* Whether the stack shows an interpreter past the program: it joins the remaining threads. */
 bool pyi_program_is_shutdown(const struct pyi_stack *stack);

@@ -70,7 +70,7 @@ struct pyi_recorder {
     uint64_t ticks, samples, verified, retried, truncated, lost;
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
     uint64_t cpu_mark, profiler_cpu;       /* own CPU time at the start; ns used since */
-    uint64_t last_upkeep, last_cpu, last_thread_cpu;
+    uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
 };
 
 /* ---- recorder.c ---- */
@@ -102,8 +102,9 @@ int pyi_recorder_begin_attached(struct pyi_recorder *recorder,
 /* The target became another program at `when`: goes on with it or ends. */
 int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when,
                              struct pyi_error *err) PYI_MUST_CHECK;
-/* Reads sys.path and the prefixes anew; keeps the old ones when that fails. */
-void pyi_recorder_read_paths(struct pyi_recorder *recorder);
+/* Reads sys.path and the prefixes; keeps what it has when that fails. `again`: they were read
+ * before and may have changed. */
+void pyi_recorder_read_paths(struct pyi_recorder *recorder, bool again);
 
 /* ---- rounds.c ---- */
 

@@ -19,9 +19,12 @@
 #define MS              1000000ull
 #define UPKEEP_TIME     (250 * MS) /* progress at most four times a second */
 #define CPU_TIME        (10 * MS)  /* how old the process's CPU clock may be at its end */
-#define THREAD_CPU_TIME (1000 * MS)
+#define THREAD_CPU_TIME (100 * MS) /* the same for threads, as long as they are few */
+#define FEW_THREADS     64
 #define BLIND_TIME      (1000 * MS) /* a living target without readable interpreter */
-#define OUTSIDE_ROUNDS  2           /* one stack without the program's module may be torn */
+/* Rounds in a row without the program's module that mean the program is over. */
+#define OUTSIDE_ROUNDS     2
+#define OUTSIDE_ROUNDS_ODD 5
 
 /* ---- life --------------------------------------------------------------------------------------
  */
@@ -114,6 +117,10 @@ int pyi_recorder_launch(char *const argv[], int program_argument,
     if (code)
         return code;
     recorder->launched = true;
+    if (argv && argv[0])
+        pyi_program_init(&recorder->program, argv, program_argument);
+    if (recorder->program.script && !keep_string(recorder, &recorder->program.script))
+        code = pyi_error_nomem(err);
     if (recorder->options.target_description)
         pyi_strbuf_string(&recorder->description, recorder->options.target_description);
     else if (argv && argv[0])
@@ -242,6 +249,14 @@ static bool is_outside(struct pyi_recorder *recorder, const struct pyi_round *ro
     return (stack && pyi_program_is_shutdown(stack)) || !pyi_program_switches_stacks(recorder->pid);
 }
 
+/* How many such rounds in a row are believed: a stack with other frames may be torn. */
+static unsigned rounds_believed(const struct pyi_round *round)
+{
+    const struct pyi_stack *stack = pyi_round_main(round);
+    bool clear = !stack || !stack->depth || pyi_program_is_shutdown(stack);
+    return clear ? OUTSIDE_ROUNDS : OUTSIDE_ROUNDS_ODD;
+}
+
 static int tick(struct pyi_recorder *recorder, uint64_t now, struct pyi_error *err)
 {
     struct pyi_round round = {0};
@@ -256,7 +271,7 @@ static int tick(struct pyi_recorder *recorder, uint64_t now, struct pyi_error *e
         recorder->epoch++;
         if (!recorder->outside_rounds++)
             recorder->outside_since = now;
-        if (recorder->outside_rounds >= OUTSIDE_ROUNDS)
+        if (recorder->outside_rounds >= rounds_believed(&round))
             pyi_recorder_finish_exit(recorder, recorder->outside_since);
         return 0;
     }
@@ -282,9 +297,14 @@ void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
 {
     if (now - recorder->last_cpu >= CPU_TIME)
         read_cpu(recorder, now);
-    if (now - recorder->last_thread_cpu >= THREAD_CPU_TIME) {
+    if (now - recorder->last_thread_cpu >=
+        THREAD_CPU_TIME * (1 + recorder->by_index_count / FEW_THREADS)) {
         recorder->last_thread_cpu = now;
         pyi_recorder_read_thread_cpu(recorder);
+    }
+    if (now >= recorder->next_paths) {
+        recorder->next_paths = now + 2 * (now - recorder->started);
+        pyi_recorder_read_paths(recorder, true);
     }
     if (now - recorder->last_upkeep < UPKEEP_TIME)
         return;
@@ -346,7 +366,7 @@ static void close_books(struct pyi_recorder *recorder)
     if (recorder->recording) {
         read_cpu(recorder, now);
         pyi_recorder_read_thread_cpu(recorder);
-        pyi_recorder_read_paths(recorder);
+        pyi_recorder_read_paths(recorder, true);
     }
     if (recorder->process_count)
         recorder->processes[recorder->process_count - 1].end = recorder->ended;

@@ -121,12 +121,27 @@ static int add_track(struct pyi_recorder *recorder, const struct pyi_thread *thr
     track->provisional = provisional;
     track->shown = is_shown(recorder, thread);
     track->process = (uint32_t)(recorder->process_count - 1);
-    track->cpu_start = track->cpu_end = pyi_target_thread_cpu(recorder->target, thread);
+    track->cpu_start = pyi_target_thread_cpu(recorder->target, thread);
     recorder->tracks[recorder->track_count++] = track;
     *out = track;
     return 0;
 }
 
+/* Up to 3.11 a new thread state carries its creator's ident until the thread itself runs (3.11,
+ * pystate.c: new_threadstate() and init_threadstate(); Modules/_threadmodule.c: thread_run()).
+ * Such a state is nobody yet. */
+static bool is_unborn(const struct pyi_recorder *recorder, const struct pyi_thread *thread)
+{
+    for (size_t i = 0; i < recorder->by_index_count; i++) {
+        const struct pyi_thread *other = pyi_target_thread(recorder->target, (uint32_t)i);
+        if (recorder->by_index[i] && other && other != thread && other->alive &&
+            other->ident == thread->ident && other->interpreter == thread->interpreter)
+            return true;
+    }
+    return false;
+}
+
+/* `*out` NULL: not a thread yet. */
 static int find_track(struct pyi_recorder *recorder, const struct pyi_thread *thread, uint64_t now,
                       struct pyi_track **out, struct pyi_error *err)
 {
@@ -140,12 +155,25 @@ static int find_track(struct pyi_recorder *recorder, const struct pyi_thread *th
         recorder->by_index_count = index + 1;
     }
     if (!recorder->by_index[index]) {
+        if (is_unborn(recorder, thread)) {
+            *out = NULL;
+            return 0;
+        }
         int code = add_track(recorder, thread, now, &recorder->by_index[index], err);
         if (code)
             return code;
     }
     *out = recorder->by_index[index];
     return 0;
+}
+
+/* The kernel's id may be found late: up to 3.10 only the Thread object has it. */
+static void update_tid(struct pyi_recorder *recorder, struct pyi_track *track,
+                       const struct pyi_thread *thread)
+{
+    track->tid = thread->tid;
+    track->cpu_start = pyi_target_thread_cpu(recorder->target, thread);
+    track->shown = is_shown(recorder, thread);
 }
 
 /* A stand-in gives way to the name that `threading` has by now; a real name stays. */
@@ -188,8 +216,11 @@ static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *sta
 {
     struct pyi_track *track = NULL;
     int code = find_track(recorder, stack->thread, now, &track, err);
-    if (!code)
-        code = update_name(recorder, track, stack->thread, err);
+    if (code || !track)
+        return code;
+    if (!track->tid && stack->thread->tid)
+        update_tid(recorder, track, stack->thread);
+    code = update_name(recorder, track, stack->thread, err);
     if (code || !track->shown)
         return code;
     code = pyi_track_see(track, &recorder->ledger, recorder->last_round, now, err);

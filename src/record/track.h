@@ -68,7 +68,7 @@ struct pyi_track {
     uint64_t accounted; /* up to here time has been given to records */
     uint64_t present;   /* the latest round that saw the thread */
     uint64_t samples;
-    double cpu_start, cpu_end; /* thread CPU clock, seconds; -1 unknown */
+    double cpu_start, cpu_end; /* thread CPU clock, seconds; -1 not read (again) */
 };
 
 /* A thread first seen at `now`; the round before was at `before`. Errors: NOMEM, LIMIT. */

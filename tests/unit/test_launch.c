@@ -144,7 +144,8 @@ static int base_of(const char *text)
 {
     struct built built;
     struct pyi_program program = {0};
-    return pyi_program_find(&program, build(&built, text)) ? (int)program.base : -1;
+    pyi_program_find(&program, build(&built, text)); /* a first sight may be a torn stack */
+    return pyi_program_find(&program, &built.stack) ? (int)program.base : -1;
 }
 
 static void test_program_frames(void **state)
@@ -182,7 +183,7 @@ static void test_start_up_frames(void **state)
 static void test_program_left(void **state)
 {
     struct built built, other;
-    struct pyi_program program = {0};
+    struct pyi_program program = {.kind = PYI_PROGRAM_SCRIPT, .script = "w/s.py"};
     assert_true(pyi_program_find(&program, build(&built, "<module>@s.py|f@s.py")));
     assert_true(pyi_program_find(&program, build(&built, "<module>@s.py")));
     assert_false(pyi_program_find(&program, build(&other, "_shutdown@/usr/lib/threading.py")));
@@ -191,6 +192,46 @@ static void test_program_left(void **state)
     assert_false(pyi_program_is_shutdown(&other.stack));
     /* the same text at another address: the code object was read anew */
     assert_true(pyi_program_find(&program, build(&other, "<module>@s.py|g@s.py")));
+}
+
+/* How many times the stack must be seen before it is believed. */
+static unsigned sightings(char *const argv[], int argument, const char *text)
+{
+    struct built built;
+    struct pyi_program program;
+    pyi_program_init(&program, argv, argument);
+    build(&built, text);
+    for (unsigned i = 1; i < 100; i++)
+        if (pyi_program_find(&program, &built.stack))
+            return i;
+    return 0;
+}
+
+/* site.py alone: what is left of the start-up in a stack copied while it returns. */
+static void test_program_expected(void **state)
+{
+    char **script = (char *[]){"python3", "-X", "dev", "w/s.py", "a", NULL};
+    assert_int_equal(sightings(script, 4, "<module>@/home/u/w/s.py"), 1);
+    assert_int_equal(sightings(script, 4, "<module>@w/s.py"), 1);
+    assert_int_equal(sightings(script, 4, "<module>@/usr/lib/python3.8/site.py"), 20);
+    assert_int_equal(sightings(script, 4,
+                               "_run_module_as_main@<frozen runpy>|"
+                               "_run_code@<frozen runpy>|<module>@w/s.py/__main__.py"),
+                     1);
+    char **code = (char *[]){"python3", "-c", "x()", "a", NULL};
+    assert_int_equal(sightings(code, 3, "<module>@<string>"), 1);
+    assert_int_equal(sightings(code, 3, "<module>@/usr/lib/python3.8/site.py"), 20);
+    char **module = (char *[]){"python3", "-m", "app", NULL};
+    assert_int_equal(sightings(module, 3, "<module>@/usr/lib/python3.8/site.py"), 20);
+    assert_int_equal(sightings(module, 3,
+                               "_run_module_as_main@<frozen runpy>|"
+                               "_run_code@<frozen runpy>|<module>@app.py"),
+                     1);
+    char **unknown = (char *[]){"app", NULL};
+    assert_int_equal(sightings(unknown, 1, "<module>@app.py"), 2);
+    assert_int_equal(sightings(unknown, 1, "f@app.py"), 0);
+    char **standard_input = (char *[]){"python3", "-", NULL};
+    assert_int_equal(sightings(standard_input, 2, "<module>@<stdin>"), 2);
 }
 
 /* ---- headline -----------------------------------------------------------------------------------
@@ -230,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_program_frames),
         cmocka_unit_test(test_start_up_frames),
         cmocka_unit_test(test_program_left),
+        cmocka_unit_test(test_program_expected),
         cmocka_unit_test(test_headline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,10 +80,11 @@ static struct pyi_target {
     struct pyi_target_info info;
     uint64_t reads;
     bool open;
-} fake;
+} fake, fake_again; /* the second one is for a fresh look at sys */
 
 static enum pyi_target_fate fake_fate;
 static double fake_thread_cpu[THREADS]; /* per round */
+static uint64_t fake_idents[26];        /* other than the letter */
 static const char *fake_names[26];      /* of threads, by letter */
 static const char *fake_file = "/w/s.py";
 static int fake_round_code;
@@ -127,7 +128,7 @@ static struct pyi_thread *fake_thread(char letter)
     size_t index = fake.thread_count++;
     fake.threads[index] = (struct pyi_thread){
         .index = (uint32_t)index,
-        .ident = (uint64_t)letter,
+        .ident = fake_idents[letter - 'A'] ? fake_idents[letter - 'A'] : (uint64_t)letter,
         .tid = letter,
         .is_main = letter == 'M',
     };
@@ -137,6 +138,12 @@ static struct pyi_thread *fake_thread(char letter)
 int pyi_target_open(pid_t pid, const struct pyi_target_options *options, struct pyi_target **out,
                     struct pyi_error *err)
 {
+    if (!options->select) {
+        assert_false(fake_again.open);
+        fake_again.open = true;
+        *out = &fake_again;
+        return 0;
+    }
     if (fake_opens_until_ready-- > 0) {
         if (err)
             snprintf(err->slug, sizeof(err->slug), "not-python");
@@ -166,6 +173,8 @@ int pyi_target_open(pid_t pid, const struct pyi_target_options *options, struct 
 
 void pyi_target_close(struct pyi_target *target)
 {
+    if (!target)
+        return;
     assert_true(target->open);
     memset(target, 0xee, sizeof(*target)); /* whatever still points here is wrong */
     target->open = false;
@@ -179,15 +188,15 @@ const struct pyi_target_info *pyi_target_info(const struct pyi_target *target)
 int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
                        struct pyi_error *err)
 {
-    static const struct pyi_text path[] = {{"/w", 2}, {"/usr/lib", 8}};
-    static const struct pyi_sysinfo info = {
+    static const struct pyi_text path[] = {{"/w", 2}, {"/usr/lib", 8}, {"/late", 5}};
+    static struct pyi_sysinfo info = {
         .path = path,
-        .path_count = 2,
         .prefixes = {{"/usr", 4}, {"/usr", 4}, {"/usr", 4}, {"/usr", 4}},
         .from_sys = true,
     };
-    if (fake_no_sys)
+    if (target == &fake_again && fake_no_sys)
         return PYI_E_GONE;
+    info.path_count = target == &fake_again ? 3 : 2;
     *out = &info;
     return 0;
 }
@@ -312,6 +321,7 @@ int pyi_target_dump_image(struct pyi_target *target, const char *path, struct py
 
 static int set_up(void **state)
 {
+    fake_again = (struct pyi_target){0};
     fake_time = 5000 * MS;
     fake_line = 0;
     fake_fate = PYI_FATE_ENDED;
@@ -321,8 +331,10 @@ static int set_up(void **state)
     fake_file = "/w/s.py";
     for (size_t i = 0; i < THREADS; i++)
         fake_thread_cpu[i] = 0;
-    for (size_t i = 0; i < 26; i++)
+    for (size_t i = 0; i < 26; i++) {
         fake_names[i] = NULL;
+        fake_idents[i] = 0;
+    }
     fake_names['M' - 'A'] = "MainThread";
     return 0;
 }
@@ -792,7 +804,7 @@ static void test_metadata(void **state)
     assert_int_equal(pyi_session_number(session, PYI_SESSION_SAMPLE_COUNT).integer, 4);
     assert_string_equal(pyi_session_target_description(session).data,
                         "Process 1234: python3 's p.py'");
-    assert_int_equal(pyi_session_list_length(session, PYI_SESSION_SYS_PATH), 2);
+    assert_int_equal(pyi_session_list_length(session, PYI_SESSION_SYS_PATH), 3); /* as at the end */
     assert_int_equal(pyi_session_list_length(session, PYI_SESSION_SYS_PREFIXES), 4);
     const struct pyi_attach *attach = pyi_session_attach(session);
     assert_int_equal(attach->process_count, 1);
@@ -801,6 +813,27 @@ static void test_metadata(void **state)
     assert_float_equal(attach->profiler_cpu, 0.0035 / 50, 1e-9);
     assert_int_equal(attach->stops, 0);
     pyi_session_free(session);
+    pyi_recorder_free(recorder);
+}
+
+static void test_paths_of_the_start(void **state)
+{
+    fake_no_sys = true; /* gone at the end */
+    struct pyi_recorder *recorder = record((const char *[]){"M m.1", "M m.1", NULL});
+    struct pyi_session *session = take(recorder);
+    assert_int_equal(pyi_session_list_length(session, PYI_SESSION_SYS_PATH), 2);
+    pyi_session_free(session);
+    pyi_recorder_free(recorder);
+}
+
+/* A thread state that still carries its creator's ident is not a second thread of that name. */
+static void test_unborn_thread(void **state)
+{
+    fake_idents['A' - 'A'] = 'M';
+    struct pyi_recorder *recorder = prepare(
+        (const char *[]){"M m.1 | A", "M m.1 | A", "M m.1 | A r.1", "M m.1 | A r.1", NULL}, NULL);
+    assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
+    assert_int_equal(recorder->track_count, 1);
     pyi_recorder_free(recorder);
 }
 
@@ -956,6 +989,7 @@ static struct pyi_recorder *prepare_launched(const char *const *script)
     recorder->process_count = 0;
     recorder->launched = true;
     recorder->child = (struct pyi_child){.pid = -2};
+    recorder->program = (struct pyi_program){.kind = PYI_PROGRAM_SCRIPT, .script = "s.py"};
     return recorder;
 }
 
@@ -1074,6 +1108,8 @@ int main(void)
         TEST(test_frame_text),
         TEST(test_hostile_names),
         TEST(test_metadata),
+        TEST(test_paths_of_the_start),
+        TEST(test_unborn_thread),
         TEST(test_take_once),
         TEST(test_snapshot_while_recording),
         TEST(test_stop_makes_a_last_round),
