@@ -39,6 +39,7 @@ struct pyi_recorder {
     /* the target */
     struct pyi_target *target;
     pid_t pid;
+    int ending; /* descriptor that outlives the process, -1 none */
     bool launched;
     struct pyi_child child;
     struct pyi_program program;

@@ -11,6 +11,7 @@
 
 #include "src/base/array.h"
 #include "src/base/error.h"
+#include "src/record/ending.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define CPU_TIME        (10 * MS)  /* how old the process's CPU clock may be at its end */
 #define THREAD_CPU_TIME (100 * MS) /* the same for threads, as long as they are few */
 #define FEW_THREADS     64
+#define STATUS_LOOKS    50
 #define BLIND_TIME      (1000 * MS) /* a living target without readable interpreter */
 /* Rounds in a row without the program's module that mean the program is over. */
 #define OUTSIDE_ROUNDS     2
@@ -65,6 +67,7 @@ static int new_recorder(const struct pyi_recorder_options *options, struct pyi_r
         return pyi_error_nomem(err);
     pyi_clock_init(&recorder->clock);
     recorder->end_detail = -1;
+    recorder->ending = -1;
     int code = copy_options(recorder, options, err);
     if (!code)
         code = pyi_session_new(&recorder->session, err);
@@ -89,6 +92,7 @@ int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
     if (code)
         return code;
     recorder->pid = pid;
+    recorder->ending = pyi_ending_watch(pid);
     code = pyi_recorder_open_target(recorder, recorder->options.wait, err);
     if (!code) {
         const char *wanted = recorder->options.target_description;
@@ -144,6 +148,7 @@ void pyi_recorder_free(struct pyi_recorder *recorder)
     if (!recorder)
         return;
     pyi_recorder_close_target(recorder);
+    pyi_cleanup_close(&recorder->ending);
     for (size_t i = 0; i < recorder->track_count; i++) {
         pyi_track_deinit(recorder->tracks[i]);
         free(recorder->tracks[i]);
@@ -203,8 +208,20 @@ void pyi_recorder_finish_exit(struct pyi_recorder *recorder, uint64_t when)
 {
     pyi_recorder_finish(recorder, PYI_END_EXIT, -1, when);
     int status = 0;
-    if (recorder->launched && pyi_child_ended(&recorder->child, &status))
-        finish_status(recorder, status);
+    if (recorder->launched) {
+        if (pyi_child_ended(&recorder->child, &status))
+            finish_status(recorder, status);
+        return;
+    }
+    /* A process on its way out has no status yet; it is there within a moment. */
+    struct pyi_clock *clock = &recorder->clock;
+    for (int i = 0; i < STATUS_LOOKS && !pyi_clock_stopped(clock); i++) {
+        if (pyi_ending_status(recorder->ending, recorder->pid, &status)) {
+            finish_status(recorder, status);
+            return;
+        }
+        clock->wait(clock, clock->now(clock) + MS);
+    }
 }
 
 /* The target could not be read any more, at `now`. */
