@@ -225,7 +225,20 @@ static void print_outfile(const struct recording *recording)
     struct stat info;
     if (!path || recording->launched || !recording->terminal || stat(path, &info) != 0)
         return;
-    pyi_note_print(recording->console, "%s  %.0f KB", path, (double)info.st_size / 1000);
+    char safe[300];
+    pyi_note_print(recording->console, "%s  %.0f KB",
+                   pyi_text_safe(pyi_text(path), safe, sizeof(safe)), (double)info.st_size / 1000);
+}
+
+/* Asked twice to stop: no report, but nothing is lost either. */
+static int keep(const struct pyi_console *console, struct pyi_session *session)
+{
+    char id[32];
+    if (pyi_store_save(session, id, NULL) == PYI_OK)
+        pyi_note_print(console, "no report; the recording is kept: pyinstrument --load-prev %s",
+                       id);
+    pyi_session_free(session);
+    return PYI_EXIT_INTERRUPTED;
 }
 
 /* Report, counts, warnings. Returns our part of the exit status. */
@@ -237,16 +250,12 @@ static int conclude(struct recording *recording)
     const struct pyi_recorded recorded = facts(recording);
     if (pyi_recorder_take_session(recording->recorder, &session, &error))
         return pyi_failure_print(console, &error, NULL);
-    if (!recording->launched && interrupts > 1) {
-        char id[32];
-        if (pyi_store_save(session, id, NULL) == PYI_OK)
-            pyi_note_print(console, "no report; the recording is kept: pyinstrument --load-prev %s",
-                           id);
-        pyi_session_free(session);
-        return PYI_EXIT_INTERRUPTED;
-    }
+    if (!recording->launched && interrupts > 1)
+        return keep(console, session);
     recording->report.interrupts = recording->launched ? NULL : &interrupts;
     int status = pyi_report_write(console, &recording->report, session);
+    if (status == PYI_EXIT_INTERRUPTED)
+        return keep(console, session);
     if (!status)
         print_outfile(recording);
     pyi_notes_print(console, &recorded);
@@ -254,8 +263,6 @@ static int conclude(struct recording *recording)
         print_details(console, session);
     pyi_warnings_print(console, &recorded);
     pyi_session_free(session);
-    if (!recording->launched && interrupts > 1)
-        return PYI_EXIT_INTERRUPTED;
     if (!status && recorded.tally.samples == 0)
         status = PYI_EXIT_NOTHING;
     return status;
@@ -432,9 +439,9 @@ static int launch(struct recording *recording, const struct pyi_program *program
     if (!ours) {
         let_program_finish(recording);
         /* A ^C from here on means us. */
-        signal(SIGINT, SIG_DFL);
+        catch_signal(SIGINT, SIG_DFL, false);
         ours = conclude(recording);
-        catch_signal(SIGINT, on_terminal, true);
+        catch_signal(SIGINT, on_terminal, false);
     }
     return collect(recording, ours);
 }

@@ -32,7 +32,7 @@ static const char *fixed_words(enum pyi_completion kind)
     case PYI_COMPLETE_SHELL:
         return "bash zsh fish";
     case PYI_COMPLETE_DOMAIN:
-        return "all memory runtime stack";
+        return "all attach record";
     default:
         return NULL;
     }

@@ -53,7 +53,7 @@ static const struct pyi_error_row rows[] = {
     {.slug = "not-python", .status = PYI_EXIT_TARGET, .tries = {"{command-child}"}},
     {.slug = "python-not-ready", .status = PYI_EXIT_TARGET, .tries = {"{command:--wait=30}"}},
     {.slug = "no-symbols", .status = PYI_EXIT_TARGET,
-     .tries = {"{command:--debug=runtime}   # what was looked for", "{command:--libpython=FILE}"}},
+     .tries = {"{command:--debug=attach}   # what was looked for", "{command:--libpython=FILE}"}},
     {.slug = "version-old", .status = PYI_EXIT_TARGET,
      .note = "a profiler inside the program may still support that version"},
     {.slug = "version-new", .status = PYI_EXIT_TARGET,

@@ -12,7 +12,7 @@
 
 static const double worth_a_word = 0.01;
 static const double alarming = 0.2;
-enum { FEW = 20 };
+enum { FEW = 20, MISSED_WORTH_A_WORD = 20 };
 
 double pyi_interval_above(double interval)
 {
@@ -87,9 +87,9 @@ void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorde
         print_end(console, recorded);
     /* Upstream says nothing after a program it started: neither do we, as long as all is well
      * and nobody is looking. */
-    if (recorded->launched && !recorded->terminal &&
-        !pyi_options_given(console->options, PYI_OPT_VERBOSE) && tally->lost == 0 &&
-        tally->truncated == 0 && tally->unobserved <= 0)
+    const bool asked = recorded->terminal || pyi_options_given(console->options, PYI_OPT_VERBOSE);
+    const bool flawed = tally->lost > 0 || tally->truncated > 0 || tally->unobserved > 0;
+    if (recorded->launched && !asked && (!flawed || tally->samples == 0))
         return;
     struct pyi_strbuf line = {0};
     struct pyi_sink sink = pyi_sink_strbuf(&line);
@@ -106,7 +106,8 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
     const double interval = effective(recorded->interval);
     char ran[32], asked[32];
     if (tally->lost > 0)
-        pyi_warning_print(console, "no samples: %" PRIu64 " reads of stacks failed", tally->lost);
+        pyi_warning_print(console, "no samples: %" PRIu64 " %s failed", tally->lost,
+                          tally->lost == 1 ? "read of a stack" : "reads of stacks");
     else if (pyi_options_given(console->options, PYI_OPT_THREAD))
         pyi_warning_print(console, "no samples: no thread fits --thread %s",
                           console->options->values[PYI_OPT_THREAD]);
@@ -116,6 +117,10 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
                           "try -i %g",
                           duration_text(tally->elapsed, ran), duration_text(interval, asked),
                           interval / 10);
+    else if (recorded->launched)
+        pyi_warning_print(console,
+                          "no samples: the program was over before the first one, after %s",
+                          duration_text(tally->elapsed, ran));
     else
         pyi_warning_print(console, "no samples: no Python code was running in %s",
                           duration_text(tally->elapsed, ran));
@@ -140,7 +145,10 @@ static void warn_missed(const struct pyi_console *console, const struct pyi_reco
     const double interval = effective(recorded->interval);
     const double missed = share(tally->missed, tally->ticks);
     char asked[32];
-    if (missed <= worth_a_word || tally->missed < 5)
+    /* Upstream's user has not asked for such a word after each run on a busy machine. */
+    const bool asked_for = !recorded->launched || recorded->terminal ||
+                           pyi_options_given(console->options, PYI_OPT_VERBOSE);
+    if (missed <= (asked_for ? worth_a_word : alarming) || tally->missed < MISSED_WORTH_A_WORD)
         return;
     if (missed > alarming && tally->elapsed > 0)
         pyi_warning_print(console, "sampling lagged: %.0f of %.0f samples/s reached; try -i %g%s",

@@ -238,13 +238,18 @@ void pyi_report_deinit(struct pyi_report *report)
 /* A sink that gives up once the user has asked twice. */
 struct patience {
     struct pyi_sink inner;
-    const volatile sig_atomic_t *interrupts;
+    const struct pyi_report *report;
 };
+
+static bool given_up(const struct pyi_report *report)
+{
+    return report->interrupts && *report->interrupts > 1;
+}
 
 static int write_patiently(void *context, const void *bytes, size_t length, struct pyi_error *err)
 {
     const struct patience *patience = context;
-    if (patience->interrupts && *patience->interrupts > 1)
+    if (given_up(patience->report))
         return pyi_error_set(err, PYI_E_OS, "writing the report was interrupted");
     return patience->inner.write(patience->inner.context, bytes, length, err);
 }
@@ -252,7 +257,7 @@ static int write_patiently(void *context, const void *bytes, size_t length, stru
 static int render_to(const struct pyi_report *report, struct pyi_session *session,
                      struct pyi_sink inner, struct pyi_error *err)
 {
-    struct patience patience = {inner, report->interrupts};
+    struct patience patience = {inner, report};
     struct pyi_sink sink = {write_patiently, &patience};
     return pyi_render(report->renderer, session, report->options, &sink, err);
 }
@@ -314,6 +319,8 @@ int pyi_report_write(const struct pyi_console *console, const struct pyi_report 
     struct pyi_error error = {0};
     int code = report->outfile ? write_file(report, session, &error)
                                : write_stdout(report, session, &error);
+    if (code && given_up(report))
+        return PYI_EXIT_INTERRUPTED;
     if (code) {
         rescue(&error, session);
         return pyi_failure_print(

@@ -19,7 +19,8 @@ struct pyi_report {
  * the exit status after the message was printed. */
 int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out);
 /* Renders and, for text without an outfile, stores the session and prints the hint. Returns 0 or
- * the exit status after the message was printed. */
+ * the exit status after the message was printed; PYI_EXIT_INTERRUPTED without one when writing
+ * was given up. */
 int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
                      struct pyi_session *session);
 void pyi_report_deinit(struct pyi_report *report);

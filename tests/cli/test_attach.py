@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """--pid and --diagnose: durations, interrupts, refusals, counts, progress."""
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -51,6 +51,21 @@ def test_the_first_signal_ends_with_a_report(tool, worker, number):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert "busy  worker.py:2" in out
+    assert worker.poll() is None
+
+
+def test_the_second_interrupt_gives_up_the_report(tool, worker):
+    # Some hundred kilobytes of report into a small pipe that nobody reads on: it has to wait.
+    process = tool.start("-r", "pyisession", "-i", "100us", "-d", "3", "--pid", worker.pid)
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    first = os.read(process.stdout.fileno(), 1)
+    assert first == b"{"
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    kept = re.search(r"--load-prev (\S+)", err).group(1)
+    assert kept in tool.run("--list-prev").stdout
     assert worker.poll() is None
 
 

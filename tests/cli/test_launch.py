@@ -31,7 +31,9 @@ def seen(tool, plain, ours, **options):
     a = subprocess.run(plain, cwd=tool.folder, env=env, capture_output=True, text=True, input="in\n")
     b = tool.run("-o", "report.txt", *ours, env=options.get("env"), input="in\n")
     assert a.returncode == 0 and b.returncode == 0, b.stderr
-    assert a.stderr == b.stderr
+    # A program that is over at once may not have been seen; that is said.
+    assert all(line.startswith("pyinstrument: warning: ") or " lost, " in line
+               for line in b.stderr.splitlines())
     return json.loads(a.stdout), json.loads(b.stdout)
 
 

@@ -196,15 +196,21 @@ def tree(done):
 def test_show_and_hide(tool):
     deep = make_session()
     module = deep["frame_records"][0][0][:2]
-    library = [frame(f, f"/usr/lib/python3/site-packages/lib/{f}.py", 1) for f in ("a", "b", "c")]
+    library = [frame(f, f"/usr/lib/python3/site-packages/lib/{f}.py", 1) for f in "abcde"]
     deep["frame_records"] = [[module + library, 1.0]]
     tool.write("d.pyisession", json.dumps(deep))
     assert "frames hidden]" in tree(tool.run("--load", "d.pyisession"))
     assert "frames hidden]" not in tree(tool.run("--show-all", "--load", "d.pyisession"))
     assert "frames hidden]" not in tree(tool.run("--show", "*/lib/*", "--load", "d.pyisession"))
     assert "frames hidden]" not in tree(tool.run("--show-regex", ".*/lib/", "--load", "d.pyisession"))
-    assert "frames hidden]" not in tree(tool.run("--hide", "*nothing*", "--load", "d.pyisession"))
-    assert "frames hidden]" not in tree(tool.run("--hide-regex", "nothing", "--load", "d.pyisession"))
+    own = [frame(f, f"/home/u/own/{f}.py", 1) for f in "abcde"]
+    deep["frame_records"] = [[module + own, 1.0]]
+    tool.write("o.pyisession", json.dumps(deep))
+    assert "frames hidden]" not in tree(tool.run("--load", "o.pyisession"))
+    assert "frames hidden]" in tree(tool.run("--hide", "*/own/*", "--load", "o.pyisession"))
+    assert "frames hidden]" in tree(tool.run("--hide-regex", ".*/own/", "--load", "o.pyisession"))
+    assert "frames hidden]" not in tree(
+        tool.run("--hide", "*/own/*", "--show", "*own*", "--load", "o.pyisession"))
 
 
 def test_flat_percent_short(tool):

@@ -166,4 +166,9 @@ def start(interpreter, script, *arguments, files=(), **options):
 
 
 def start_code(interpreter, code, *arguments, **options):
-    return Target([*interpreter.command, "-c", code, *map(str, arguments)], **options)
+    """The same for a program given as text; it runs from a file, so that its frames have one."""
+    folder, inside = place(interpreter, [])
+    with open(os.path.join(folder, "main.py"), "w") as file:
+        file.write(code)
+    command = [*interpreter.command, os.path.join(inside, "main.py"), *map(str, arguments)]
+    return Target(command, folder=folder, **options)
