@@ -151,12 +151,13 @@ static int read_block(struct pyi_json_reader *reader, struct pyi_error *err)
     size_t room = reader->capacity - reader->end;
     if (reader->fd < 0) {
         size_t length = reader->memory_left < room ? reader->memory_left : room;
-        if (length)
-            memcpy(to, reader->memory, length);
+        reader->ended = !length;
+        if (!length)
+            return 0;
+        memcpy(to, reader->memory, length);
         reader->memory += length;
         reader->memory_left -= length;
         reader->end += length;
-        reader->ended = !length;
         return 0;
     }
     ssize_t got;
