@@ -275,7 +275,7 @@ static int scan_escape(struct pyi_json_reader *reader, struct pyi_error *err)
     }
     for (size_t i = 2; i < 6; i++) {
         if (i >= left || !is_hex(at[i]))
-            return fail(reader, reader->at + 1, "invalid \\uXXXX escape", err);
+            return fail(reader, reader->at + 1, "invalid unicode escape", err);
     }
     reader->at += 6;
     return 0;
