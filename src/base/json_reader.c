@@ -58,15 +58,16 @@ struct pyi_json_reader {
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static int reader_new(const char *name, struct pyi_json_reader **out, struct pyi_error *err)
+static int reader_new(const char *name, size_t window, struct pyi_json_reader **out,
+                      struct pyi_error *err)
 {
     struct pyi_json_reader *reader = calloc(1, sizeof(*reader));
     if (!reader)
         return pyi_error_nomem(err);
     reader->fd = -1;
     reader->name = strdup(name);
-    reader->window = malloc(WINDOW);
-    reader->capacity = WINDOW;
+    reader->window = malloc(window);
+    reader->capacity = window;
     reader->text = pyi_text("");
     if (!reader->name || !reader->window) {
         pyi_json_reader_close(reader);
@@ -80,7 +81,7 @@ int pyi_json_reader_open(int fd, const char *name, struct pyi_json_reader **out,
                          struct pyi_error *err)
 {
     struct pyi_json_reader *reader;
-    int code = reader_new(name, &reader, err);
+    int code = reader_new(name, WINDOW, &reader, err);
     if (code)
         return code;
     reader->fd = fd;
@@ -92,7 +93,7 @@ int pyi_json_reader_open_memory(const void *bytes, size_t length, const char *na
                                 struct pyi_json_reader **out, struct pyi_error *err)
 {
     struct pyi_json_reader *reader;
-    int code = reader_new(name, &reader, err);
+    int code = reader_new(name, length < WINDOW ? length + 1 : WINDOW, &reader, err);
     if (code)
         return code;
     reader->memory = bytes;
@@ -150,12 +151,13 @@ static int read_block(struct pyi_json_reader *reader, struct pyi_error *err)
     size_t room = reader->capacity - reader->end;
     if (reader->fd < 0) {
         size_t length = reader->memory_left < room ? reader->memory_left : room;
-        if (length)
-            memcpy(to, reader->memory, length);
+        reader->ended = !length;
+        if (!length)
+            return 0;
+        memcpy(to, reader->memory, length);
         reader->memory += length;
         reader->memory_left -= length;
         reader->end += length;
-        reader->ended = !length;
         return 0;
     }
     ssize_t got;
@@ -273,7 +275,7 @@ static int scan_escape(struct pyi_json_reader *reader, struct pyi_error *err)
     }
     for (size_t i = 2; i < 6; i++) {
         if (i >= left || !is_hex(at[i]))
-            return fail(reader, reader->at + 1, "invalid \\uXXXX escape", err);
+            return fail(reader, reader->at + 1, "invalid unicode escape", err);
     }
     reader->at += 6;
     return 0;

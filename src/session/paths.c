@@ -60,15 +60,22 @@ static struct pyi_text keep(struct pyi_paths *paths, struct pyi_text text)
     return (struct pyi_text){copy, text.length};
 }
 
-/* The current directory as Python's os.getcwd() has it; "/" when it is gone. */
+/* The current directory as Python's os.getcwd() has it; stays without data when it is gone. */
 static bool find_directory(struct pyi_paths *paths)
 {
     PYI_CLEANUP(pyi_cleanup_free) char *directory = getcwd(NULL, 0);
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf text = {0};
-    const char *bytes = directory ? directory : "/";
-    pyi_strbuf_os_bytes(&text, bytes, strlen(bytes));
+    if (!directory)
+        return true;
+    pyi_strbuf_os_bytes(&text, directory, strlen(directory));
     paths->directory = keep(paths, pyi_strbuf_get(&text));
     return !text.failed && paths->directory.data;
+}
+
+/* False for a relative path while there is no current directory. */
+static bool has_absolute(const struct pyi_paths *paths, struct pyi_text path)
+{
+    return paths->directory.data || (path.length && path.data[0] == '/');
 }
 
 static bool prepare(struct pyi_session *session)
@@ -83,15 +90,18 @@ static bool prepare(struct pyi_session *session)
                          : pyi_arena_alloc(&paths->arena, count * sizeof(*paths->entries));
     bool good = paths->entries && find_directory(paths);
     for (size_t i = 0; i < count && good; i++) {
-        make_absolute(&absolute, paths, pyi_session_list_item(session, PYI_SESSION_SYS_PATH, i));
-        paths->entries[i] = keep(paths, pyi_strbuf_get(&absolute));
-        good = !absolute.failed && paths->entries[i].data;
+        struct pyi_text entry = pyi_session_list_item(session, PYI_SESSION_SYS_PATH, i);
+        if (!has_absolute(paths, entry))
+            continue;
+        make_absolute(&absolute, paths, entry);
+        struct pyi_text kept = keep(paths, pyi_strbuf_get(&absolute));
+        good = !absolute.failed && kept.data;
+        paths->entries[paths->entry_count++] = kept;
     }
     if (!good) {
         pyi_paths_deinit(paths);
         return false;
     }
-    paths->entry_count = count;
     paths->ready = true;
     return true;
 }
@@ -155,6 +165,8 @@ static void spell(struct pyi_strbuf *to, const struct relative *relative)
 static bool shorten(const struct pyi_paths *paths, struct pyi_text path, struct pyi_strbuf *to)
 {
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf absolute = {0};
+    if (!has_absolute(paths, path))
+        return false;
     make_absolute(&absolute, paths, path);
     size_t pieces = count_slashes(path) + 1;
     struct relative best = {0};

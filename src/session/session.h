@@ -24,7 +24,7 @@ struct pyi_paths {
     struct pyi_arena arena;   /* answers that are not the path itself, and the entries */
     struct pyi_text *entries; /* sys_path: absolute, normalised, one '/' before each piece */
     size_t entry_count;
-    struct pyi_text directory; /* current directory, absolute */
+    struct pyi_text directory; /* current directory, absolute; no data when there is none */
     bool ready;                /* entries and directory are known */
 };
 
