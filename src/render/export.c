@@ -106,11 +106,13 @@ int pyi_export_timeline(struct pyi_session *session, struct pyi_tree **out, stru
 static int64_t integer_of(struct pyi_text text)
 {
     struct pyi_number number;
-    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf copy = {0};
-    pyi_strbuf_text(&copy, text); /* the parser wants a text with a NUL behind */
-    if (copy.failed || !pyi_number_parse(pyi_strbuf_get(&copy), &number) || !number.is_integer)
+    char digits[32]; /* the parser wants a text with a NUL behind */
+    if (text.length >= sizeof(digits))
         return 0;
-    return number.integer;
+    memcpy(digits, text.data, text.length);
+    digits[text.length] = '\0';
+    bool fine = pyi_number_parse((struct pyi_text){digits, text.length}, &number);
+    return fine && number.is_integer ? number.integer : 0;
 }
 
 void pyi_export_split(struct pyi_text info, struct pyi_export_info *out)
