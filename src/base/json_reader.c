@@ -58,15 +58,16 @@ struct pyi_json_reader {
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static int reader_new(const char *name, struct pyi_json_reader **out, struct pyi_error *err)
+static int reader_new(const char *name, size_t window, struct pyi_json_reader **out,
+                      struct pyi_error *err)
 {
     struct pyi_json_reader *reader = calloc(1, sizeof(*reader));
     if (!reader)
         return pyi_error_nomem(err);
     reader->fd = -1;
     reader->name = strdup(name);
-    reader->window = malloc(WINDOW);
-    reader->capacity = WINDOW;
+    reader->window = malloc(window);
+    reader->capacity = window;
     reader->text = pyi_text("");
     if (!reader->name || !reader->window) {
         pyi_json_reader_close(reader);
@@ -80,7 +81,7 @@ int pyi_json_reader_open(int fd, const char *name, struct pyi_json_reader **out,
                          struct pyi_error *err)
 {
     struct pyi_json_reader *reader;
-    int code = reader_new(name, &reader, err);
+    int code = reader_new(name, WINDOW, &reader, err);
     if (code)
         return code;
     reader->fd = fd;
@@ -92,7 +93,7 @@ int pyi_json_reader_open_memory(const void *bytes, size_t length, const char *na
                                 struct pyi_json_reader **out, struct pyi_error *err)
 {
     struct pyi_json_reader *reader;
-    int code = reader_new(name, &reader, err);
+    int code = reader_new(name, length < WINDOW ? length + 1 : WINDOW, &reader, err);
     if (code)
         return code;
     reader->memory = bytes;
@@ -249,12 +250,10 @@ static size_t plain_length(const char *at, size_t length)
     return i;
 }
 
-static int hex_value(char byte)
+static bool is_hex(char byte)
 {
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    byte |= 0x20;
-    return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
+    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f') ||
+           (byte >= 'A' && byte <= 'F');
 }
 
 /* At a backslash: checks the escape and consumes it. */
@@ -274,59 +273,11 @@ static int scan_escape(struct pyi_json_reader *reader, struct pyi_error *err)
         return 0;
     }
     for (size_t i = 2; i < 6; i++) {
-        if (i >= left || hex_value(at[i]) < 0)
+        if (i >= left || !is_hex(at[i]))
             return fail(reader, reader->at + 1, "invalid \\uXXXX escape", err);
     }
     reader->at += 6;
     return 0;
-}
-
-static uint32_t hex4(const char *at)
-{
-    return (uint32_t)(hex_value(at[0]) << 12 | hex_value(at[1]) << 8 | hex_value(at[2]) << 4 |
-                      hex_value(at[3]));
-}
-
-static char unescape(char letter)
-{
-    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-    const char *found = strchr(from, letter);
-    return found ? to[found - from] : letter;
-}
-
-/* At "\u": appends the character, of two escapes if they are a surrogate pair. */
-static size_t decode_unit(struct pyi_strbuf *buffer, struct pyi_text raw, size_t at)
-{
-    uint32_t unit = hex4(raw.data + at + 2);
-    bool high = unit >= 0xd800 && unit <= 0xdbff;
-    if (high && raw.length - at >= 12 && raw.data[at + 6] == '\\' && raw.data[at + 7] == 'u') {
-        uint32_t low = hex4(raw.data + at + 8);
-        if (low >= 0xdc00 && low <= 0xdfff) {
-            pyi_strbuf_code_point(buffer, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-            return 12;
-        }
-    }
-    pyi_strbuf_code_point(buffer, unit);
-    return 6;
-}
-
-void pyi_json_decode(struct pyi_strbuf *buffer, struct pyi_text raw)
-{
-    size_t at = 0;
-    while (at < raw.length) {
-        const char *slash = memchr(raw.data + at, '\\', raw.length - at);
-        size_t run = slash ? (size_t)(slash - raw.data) - at : raw.length - at;
-        pyi_strbuf_append(buffer, raw.data + at, run);
-        at += run;
-        if (at == raw.length)
-            return;
-        if (raw.data[at + 1] == 'u') {
-            at += decode_unit(buffer, raw, at);
-        } else {
-            pyi_strbuf_char(buffer, unescape(raw.data[at + 1]));
-            at += 2;
-        }
-    }
 }
 
 /* Consumes up to and with the closing quote. */
@@ -484,6 +435,7 @@ static int open_container(struct pyi_json_reader *reader, bool object, struct py
 static enum pyi_json_token close_container(struct pyi_json_reader *reader)
 {
     bool object = in_object(reader);
+    reader->token_offset = reader->base + reader->at;
     reader->depth--;
     reader->at++;
     reader->state = STATE_AFTER;
@@ -493,6 +445,7 @@ static enum pyi_json_token close_container(struct pyi_json_reader *reader)
 static int read_value(struct pyi_json_reader *reader, int byte, enum pyi_json_token *token,
                       struct pyi_error *err)
 {
+    reader->token_offset = reader->base + reader->at;
     reader->state = STATE_AFTER;
     if (byte == '"') {
         *token = PYI_JSON_STRING;
@@ -522,6 +475,7 @@ static int read_key(struct pyi_json_reader *reader, int byte, enum pyi_json_toke
     if (byte != '"')
         return fail(reader, reader->at, "expected a key in double quotes", err);
     reader->state = STATE_COLON;
+    reader->token_offset = reader->base + reader->at;
     *token = PYI_JSON_KEY;
     return read_string(reader, err);
 }
@@ -573,7 +527,6 @@ int pyi_json_next(struct pyi_json_reader *reader, enum pyi_json_token *token, st
     if (code)
         return code;
     reader->keep = reader->at;
-    uint64_t before = reader->base + reader->at;
     switch (reader->state) {
     case STATE_FIRST_ITEM:
     case STATE_FIRST_KEY:
@@ -593,8 +546,6 @@ int pyi_json_next(struct pyi_json_reader *reader, enum pyi_json_token *token, st
     default:
         code = read_value(reader, byte, token, err);
     }
-    if (!code)
-        reader->token_offset = before;
     return code;
 }
 
@@ -613,20 +564,34 @@ uint64_t pyi_json_offset(const struct pyi_json_reader *reader)
     return reader->token_offset;
 }
 
-int pyi_json_skip(struct pyi_json_reader *reader, enum pyi_json_token token, struct pyi_error *err)
+size_t pyi_json_depth(const struct pyi_json_reader *reader)
+{
+    return reader->depth;
+}
+
+int pyi_json_leave(struct pyi_json_reader *reader, size_t depth, struct pyi_error *err)
 {
     bool lazy = reader->lazy;
     reader->lazy = true;
     int code = 0;
-    if (token == PYI_JSON_KEY)
+    while (!code && reader->depth > depth) {
+        enum pyi_json_token token;
         code = pyi_json_next(reader, &token, err);
-    if (!code && (token == PYI_JSON_OBJECT_BEGIN || token == PYI_JSON_ARRAY_BEGIN)) {
-        size_t outside = reader->depth - 1;
-        while (!code && reader->depth > outside)
-            code = pyi_json_next(reader, &token, err);
     }
     reader->lazy = lazy;
     return code;
+}
+
+int pyi_json_skip(struct pyi_json_reader *reader, enum pyi_json_token token, struct pyi_error *err)
+{
+    if (token == PYI_JSON_KEY) {
+        int code = pyi_json_next(reader, &token, err);
+        if (code)
+            return code;
+    }
+    if (token != PYI_JSON_OBJECT_BEGIN && token != PYI_JSON_ARRAY_BEGIN)
+        return 0;
+    return pyi_json_leave(reader, reader->depth - 1, err);
 }
 
 /* ---- many strings -------------------------------------------------------------------------- */

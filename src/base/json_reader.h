@@ -45,6 +45,11 @@ struct pyi_number pyi_json_number(const struct pyi_json_reader *reader);
 /* Skips the rest of the value that `token` began (nothing for scalars); after a key its value. */
 int pyi_json_skip(struct pyi_json_reader *reader, enum pyi_json_token token,
                   struct pyi_error *err) PYI_MUST_CHECK;
+/* Number of containers that are open. */
+size_t pyi_json_depth(const struct pyi_json_reader *reader);
+/* Skips until no more than `depth` containers are open. */
+int pyi_json_leave(struct pyi_json_reader *reader, size_t depth,
+                   struct pyi_error *err) PYI_MUST_CHECK;
 /* Byte offset of the current token; after a FORMAT error where the input stops being JSON. */
 uint64_t pyi_json_offset(const struct pyi_json_reader *reader);
 

@@ -46,6 +46,7 @@ void pyi_output_bytes(struct pyi_output *output, const void *bytes, size_t lengt
 {
     if (output->code || !length)
         return;
+    output->total += length;
     if (length > output->capacity - output->length)
         flush(output);
     if (length >= output->capacity) {

@@ -14,7 +14,8 @@ struct pyi_output {
     const struct pyi_sink *sink;
     char *buffer;
     size_t length, capacity;
-    int code; /* 0 or the first failure */
+    uint64_t total; /* bytes written so far, buffered ones included */
+    int code;       /* 0 or the first failure */
     struct pyi_error error;
 };
 

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * store.c - the directory of recent sessions, shared with upstream.
+ *
+ * In: sessions or identifiers. Out: files IDENTIFIER.pyisession, at most eleven of them. The
+ * identifier is the local time at which the session began; sessions of the same second replace
+ * each other, as upstream's do.
+ */
+#include "src/base/array.h"
+#include "src/base/error.h"
+#include "src/base/text.h"
+#include "src/session/session.h"
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SUFFIX        ".pyisession"
+#define KEPT_SESSIONS 10
+
+/* ---- names --------------------------------------------------------------------------------- */
+
+static int append_home(struct pyi_strbuf *path, struct pyi_error *err)
+{
+    const char *home = getenv("HOME");
+    if (home) {
+        pyi_strbuf_string(path, home);
+        return 0;
+    }
+    struct passwd entry, *found = NULL;
+    char scratch[4096];
+    int failure = getpwuid_r(getuid(), &entry, scratch, sizeof(scratch), &found);
+    if (!found)
+        return pyi_error_os(err, failure ? failure : ENOENT, "cannot find the home directory");
+    pyi_strbuf_string(path, found->pw_dir);
+    return 0;
+}
+
+/* The directory, without a slash behind. */
+static int find_directory(struct pyi_strbuf *path, struct pyi_error *err)
+{
+    const char *data = getenv("XDG_DATA_HOME");
+    if (data && data[0]) {
+        pyi_strbuf_string(path, data);
+    } else {
+        int code = append_home(path, err);
+        if (code)
+            return code;
+        pyi_strbuf_string(path, "/.local/share");
+    }
+    pyi_strbuf_string(path, "/pyinstrument/reports");
+    return path->failed ? pyi_error_nomem(err) : 0;
+}
+
+static int file_name(struct pyi_strbuf *path, const char *id, struct pyi_error *err)
+{
+    pyi_strbuf_char(path, '/');
+    pyi_strbuf_string(path, id);
+    pyi_strbuf_string(path, SUFFIX);
+    return path->failed ? pyi_error_nomem(err) : 0;
+}
+
+static int make_identifier(const struct pyi_session *session, char id[32], struct pyi_error *err)
+{
+    double start = floor(pyi_session_number(session, PYI_SESSION_START_TIME).value);
+    struct tm parts;
+    /* Beyond 2^55 seconds no year fits an int; NaN fails the comparison as well. */
+    bool usable = fabs(start) < 36028797018963968.0;
+    time_t seconds = usable ? (time_t)start : 0;
+    char made[32];
+    if (!usable || !localtime_r(&seconds, &parts) ||
+        !strftime(made, sizeof(made), "%Y-%m-%dT%H-%M-%S", &parts))
+        return pyi_error_set(err, PYI_E_INVALID, "the session's start time is no date");
+    memcpy(id, made, sizeof(made));
+    return 0;
+}
+
+/* Creates `path` and what is missing above it. */
+static int make_directories(char *path, struct pyi_error *err)
+{
+    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = '\0';
+        int failure = mkdir(path, 0777) == 0 ? 0 : errno;
+        struct stat status;
+        if (failure && (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))) {
+            int code = pyi_error_os(err, failure, "cannot create %s", path);
+            if (slash)
+                *slash = '/';
+            return code;
+        }
+        if (!slash)
+            return 0;
+        *slash = '/';
+    }
+}
+
+/* ---- listing ------------------------------------------------------------------------------- */
+
+struct names {
+    char **items;
+    size_t count, capacity;
+};
+
+static void names_free(struct names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->items[i]);
+    free(names->items);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void close_directory(DIR **directory)
+{
+    if (*directory)
+        closedir(*directory);
+}
+
+/* Identifiers of the directory's sessions, sorted. */
+static int list_names(const char *path, struct names *names, struct pyi_error *err)
+{
+    PYI_CLEANUP(close_directory) DIR *directory = opendir(path);
+    if (!directory)
+        return errno == ENOENT ? 0 : pyi_error_os(err, errno, "cannot read %s", path);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        size_t length = strlen(entry->d_name), suffix = strlen(SUFFIX);
+        if (length < suffix || strcmp(entry->d_name + length - suffix, SUFFIX) != 0)
+            continue;
+        if (!pyi_array_reserve(&names->items, &names->capacity, names->count + 1,
+                               sizeof(*names->items)))
+            return pyi_error_nomem(err);
+        char *name = strndup(entry->d_name, length - suffix);
+        if (!name)
+            return pyi_error_nomem(err);
+        names->items[names->count++] = name;
+    }
+    if (names->count)
+        qsort(names->items, names->count, sizeof(*names->items), by_name);
+    return 0;
+}
+
+/* Deletes the oldest until ten are left. One that cannot be deleted stays. */
+static int prune(const char *directory, struct pyi_error *err)
+{
+    PYI_CLEANUP(names_free) struct names names = {0};
+    int code = list_names(directory, &names, err);
+    for (size_t i = 0; !code && i + KEPT_SESSIONS < names.count; i++) {
+        PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
+        pyi_strbuf_string(&path, directory);
+        code = file_name(&path, names.items[i], err);
+        if (!code)
+            (void)!unlink(path.data);
+    }
+    return code;
+}
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+int pyi_store_save(const struct pyi_session *session, char id[32], struct pyi_error *err)
+{
+    char made[32];
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
+    int code = make_identifier(session, made, err);
+    if (!code)
+        code = find_directory(&path, err);
+    if (!code)
+        code = make_directories(path.data, err);
+    if (!code)
+        code = prune(path.data, err);
+    if (!code)
+        code = file_name(&path, made, err);
+    if (!code)
+        code = pyi_session_save(session, path.data, err);
+    if (!code)
+        memcpy(id, made, sizeof(made));
+    return code;
+}
+
+int pyi_store_load(const char *id, struct pyi_session **out, struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
+    int code = find_directory(&path, err);
+    if (!code)
+        code = file_name(&path, id, err);
+    return code ? code : pyi_session_load(path.data, out, err);
+}
+
+int pyi_store_list(void (*each)(void *context, const char *id, const char *path), void *context,
+                   struct pyi_error *err)
+{
+    PYI_CLEANUP(names_free) struct names names = {0};
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
+    int code = find_directory(&path, err);
+    if (!code)
+        code = list_names(path.data, &names, err);
+    size_t directory = path.length;
+    for (size_t i = 0; !code && i < names.count; i++) {
+        path.length = directory;
+        code = file_name(&path, names.items[i], err);
+        if (!code)
+            each(context, names.items[i], path.data);
+    }
+    return code;
+}
