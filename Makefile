@@ -73,7 +73,9 @@ comma := ,
 $(BUILD)/pyinstrument: $(CLI_OBJ) $(BUILD)/libpyinstrument.a
 	$(CC) $(SANFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
-$(BUILD)/pyinstrument.pc: Makefile include/pyinstrument.h
+# Made anew each time, because the folders may differ from the last time.
+.PHONY: $(BUILD)/pyinstrument.pc
+$(BUILD)/pyinstrument.pc:
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
 		'Name: pyinstrument' 'Description: sampling profiler for running CPython programs' \
@@ -83,9 +85,15 @@ $(BUILD)/pyinstrument.pc: Makefile include/pyinstrument.h
 
 # ---- tests ----------------------------------------------------------------------------------
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libpyinstrument.a
+# The parts of the command line can be tested too: an archive of all but main.
+$(BUILD)/cli.a: $(filter-out %/main.o,$(CLI_OBJ))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/cli.a $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) -lcmocka $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/cli.a $(BUILD)/libpyinstrument.a $(LDFLAGS) -lcmocka \
+		$(LDLIBS)
 
 # Fuzz targets run over their corpus in every check; `make fuzz` builds the same ones with libFuzzer.
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a

@@ -11,9 +11,11 @@
 #include "attach/cpython/object.h"
 #include "src/base/error.h"
 
-#define NAME_PIECE   128
-#define KNOWN_LIMIT  (1 << 18) /* types remembered at once */
-#define FULL_RECHECK 1024      /* rounds after which the name's characters are read again */
+#define NAME_PIECE       128
+#define KNOWN_LIMIT      (1 << 18) /* types remembered at once */
+#define RECHECK_ROUNDS   512       /* rounds an entry is believed without a look */
+#define CAUTIOUS_RECHECK 8         /* the same while the program is known to free types */
+#define CAUTIOUS_ROUNDS  4096
 
 void pyi_classes_deinit(struct pyi_classes *classes)
 {
@@ -23,12 +25,7 @@ void pyi_classes_deinit(struct pyi_classes *classes)
     *classes = (struct pyi_classes){0};
 }
 
-size_t pyi_classes_window(const struct pyi_cpython *python)
-{
-    return python->layout.type_flags + 8;
-}
-
-struct pyi_class *pyi_classes_known(struct pyi_cpython *python, pyi_addr type)
+static struct pyi_class *known(struct pyi_cpython *python, pyi_addr type)
 {
     uint64_t value;
     if (!pyi_map_get(&python->classes.by_address, type, &value))
@@ -88,7 +85,6 @@ static int fill(struct pyi_cpython *python, struct pyi_class *type, const uint8_
         .is_cell = pyi_text_equal(text, pyi_text("cell")),
         .is_frame = pyi_text_equal(text, pyi_text("frame")),
         .is_code = pyi_text_equal(text, pyi_text("code")),
-        .version = type->version,
         .checked = python->round,
     };
     pyi_strbuf_deinit(&name);
@@ -101,7 +97,7 @@ static int load(struct pyi_cpython *python, struct pyi_class *type, struct pyi_e
     const struct pyi_layout *layout = &python->layout;
     uint8_t window[512];
     size_t size = layout->type_dictoffset + 8;
-    if (size > sizeof(window) || pyi_classes_window(python) > size)
+    if (size > sizeof(window) || layout->type_flags + 8 > size)
         return pyi_error_set(err, PYI_E_FORMAT, "layout of types makes no sense");
     int rc = pyi_object_bytes(python, type->address, window, size, err);
     if (rc != 0)
@@ -113,9 +109,8 @@ static int load(struct pyi_cpython *python, struct pyi_class *type, struct pyi_e
         return rc;
     }
     type->dict_offset = (int64_t)pyi_load_u64(window + layout->type_dictoffset);
-    if (old.name != type->name || old.flags != type->flags)
-        type->version++;
-    type->valid = true;
+    if (old.name != 0 && old.name != type->name)
+        python->classes.cautious_until = python->round + CAUTIOUS_ROUNDS;
     return 0;
 }
 
@@ -123,8 +118,9 @@ int pyi_classes_get(struct pyi_cpython *python, pyi_addr address, const struct p
                     struct pyi_error *err)
 {
     struct pyi_classes *classes = &python->classes;
-    struct pyi_class *type = pyi_classes_known(python, address);
-    if (type != NULL && type->valid && python->round - type->checked < FULL_RECHECK) {
+    struct pyi_class *type = known(python, address);
+    uint32_t believed = python->round < classes->cautious_until ? CAUTIOUS_RECHECK : RECHECK_ROUNDS;
+    if (type != NULL && python->round - type->checked < believed) {
         *out = type;
         return 0;
     }
@@ -150,15 +146,4 @@ int pyi_classes_get(struct pyi_cpython *python, pyi_addr address, const struct p
     }
     *out = type;
     return 0;
-}
-
-void pyi_classes_check(struct pyi_cpython *python, struct pyi_class *type, const uint8_t *window)
-{
-    const struct pyi_layout *layout = &python->layout;
-    /* Flags change on live types (bit 19 comes and goes with the attribute cache), so only those
-     * the decoders ask about count. */
-    const uint64_t asked = PYI_TYPE_IS_TYPE | PYI_TYPE_MANAGED;
-    if (pyi_load_u64(window + layout->type_name) != type->name_at ||
-        (pyi_load_u64(window + layout->type_flags) & asked) != (type->flags & asked))
-        type->valid = false;
 }

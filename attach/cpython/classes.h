@@ -31,6 +31,7 @@ struct pyi_classes {
     struct pyi_map by_address; /* struct pyi_class * as integer */
     struct pyi_intern names;
     struct pyi_arena arena;
+    uint32_t cautious_until; /* round; another type was found at a known address */
 };
 
 void pyi_classes_deinit(struct pyi_classes *classes);
@@ -38,12 +39,6 @@ void pyi_classes_deinit(struct pyi_classes *classes);
  *  when the address turns out to hold another type. Errors: TORN (no type), FAULT, and fatal. */
 int pyi_classes_get(struct pyi_cpython *python, pyi_addr type, const struct pyi_class **out,
                     struct pyi_error *err) PYI_MUST_CHECK;
-/** The known type at an address or NULL. */
-struct pyi_class *pyi_classes_known(struct pyi_cpython *python, pyi_addr type);
-/** Bytes of a type object that pyi_classes_check() compares, from its start. */
-size_t pyi_classes_window(const struct pyi_cpython *python);
-/** Compares a fresh copy of the window with what is known; invalidates on a difference. */
-void pyi_classes_check(struct pyi_cpython *python, struct pyi_class *type, const uint8_t *window);
 /** Number of the type's bare name for stack entries. */
 static inline uint32_t pyi_class_number(const struct pyi_class *type)
 {

@@ -13,8 +13,11 @@
 #include "src/base/error.h"
 #include <stdlib.h>
 
-#define KNOWN_LIMIT (1 << 20)
-#define WINDOW_MAX  512
+#define KNOWN_LIMIT     (1 << 20)
+#define WINDOW_MAX      512
+#define RECHECK_ROUNDS  256  /* before 3.14: rounds an entry is believed without a look */
+#define MOVING_ROUNDS   64   /* rounds of care after the interpreter freed a code object */
+#define CAUTIOUS_ROUNDS 4096 /* rounds without such trust after an address was found reused */
 
 /* co_flags, Include/cpython/code.h, the same in all versions. */
 #define CODE_OPTIMIZED 0x0001
@@ -73,7 +76,30 @@ void pyi_codes_check(struct pyi_cpython *python, struct pyi_code_entry *entry,
         size_word(layout, window) != entry->size_word)
         entry->valid = false;
     else
-        entry->generation = python->generation;
+        pyi_codes_fresh(python, entry);
+}
+
+void pyi_codes_fresh(const struct pyi_cpython *python, struct pyi_code_entry *entry)
+{
+    entry->generation = python->generation;
+    entry->checked = python->round;
+}
+
+void pyi_codes_generation(struct pyi_cpython *python, uint64_t generation)
+{
+    if (python->generation != generation)
+        python->codes.cautious_until = python->round + MOVING_ROUNDS;
+    python->generation = generation;
+}
+
+bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_entry *entry)
+{
+    if (entry->generation != python->generation)
+        return true;
+    if (pyi_has_field(python->layout.interp_code_generation))
+        return false;
+    uint32_t age = python->round - entry->checked;
+    return python->round < python->codes.cautious_until ? age > 0 : age > RECHECK_ROUNDS;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -280,7 +306,7 @@ static int fill(struct pyi_cpython *python, struct pyi_code_entry *entry, const 
     entry->size_word = size_word(layout, window);
     entry->cell_slot = -1;
     entry->last_offset = INT64_MIN;
-    entry->generation = python->generation;
+    pyi_codes_fresh(python, entry);
     int rc = read_shape(python, entry, window, err);
     if (rc != 0)
         return rc;
@@ -372,6 +398,7 @@ int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_
         return rc;
     }
     codes->reused++;
+    codes->cautious_until = python->round + CAUTIOUS_ROUNDS;
     free(entry->lines);
     fresh.version = entry->version + 1;
     *entry = fresh;

@@ -24,6 +24,7 @@ struct pyi_code_entry {
     uint32_t version;
     bool valid;          /* false: read again before use */
     uint64_t generation; /* the interpreters' code generation it was last compared at */
+    uint32_t checked;    /* round of the last comparison */
 
     /* What tells one code object from another at the same address. */
     pyi_addr name_at, filename_at, linetable_at;
@@ -56,6 +57,7 @@ struct pyi_codes {
     uint32_t next_id;
     pyi_addr type; /* PyCode_Type, given or learned */
     uint64_t misses, reused;
+    uint32_t cautious_until; /* round; the program has been seen to reuse code addresses */
 };
 
 void pyi_codes_deinit(struct pyi_codes *codes);
@@ -68,6 +70,14 @@ size_t pyi_codes_window(const struct pyi_cpython *python);
 /** Compares a fresh copy of the window; a difference makes the entry invalid. */
 void pyi_codes_check(struct pyi_cpython *python, struct pyi_code_entry *entry,
                      const uint8_t *window);
+/** Notes the interpreters' code generation in this round. */
+void pyi_codes_generation(struct pyi_cpython *python, uint64_t generation);
+/** Notes that an entry is as the target has it now. */
+void pyi_codes_fresh(const struct pyi_cpython *python, struct pyi_code_entry *entry);
+/** Whether an entry must be compared before this round may use it: when a code object was freed
+ *  since (3.14+ counts that), else from time to time, else in every round while the program is
+ *  known to free code objects. */
+bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_entry *entry);
 /** Line at a byte offset from the first instruction. */
 int32_t pyi_codes_line(struct pyi_code_entry *entry, int64_t offset);
 

@@ -46,18 +46,20 @@ static int plan_chunks(struct pyi_tracked *thread, struct pyi_copy *copy, struct
     return 0;
 }
 
-/* A few code objects and one type per sample are compared with what the caches hold. */
+/* A few code objects per sample are compared with what the cache holds. */
 static int plan_checks(struct pyi_cpython *python, struct pyi_tracked *thread,
                        struct pyi_copy *copy, struct pyi_error *err)
 {
     struct pyi_view *view = &thread->view;
     view->codes = copy->count;
     view->code_count = 0;
-    thread->check_type = 0;
-    view->type = PYI_NO_PIECE;
-    size_t wanted = python->generation != 0 ? 0 : 2;
+    /* While code objects come and go, those of the top frames are compared every time. */
+    bool all = python->round < python->codes.cautious_until;
+    size_t wanted = all                                                    ? PYI_CHECKS_MAX
+                    : pyi_has_field(python->layout.interp_code_generation) ? 0
+                                                                           : 2;
     for (size_t i = 0; i < wanted && i < thread->last_count; i++) {
-        size_t at = i == 0 ? 0 : thread->next_check++ % thread->last_count;
+        size_t at = i == 0 || all ? i : thread->next_check++ % thread->last_count;
         struct pyi_code_entry *entry = thread->last[at].entry;
         int rc = pyi_copy_add(copy, entry->address, pyi_codes_window(python), 0, NULL, err);
         if (rc != 0)
@@ -74,7 +76,6 @@ int pyi_frames_plan(struct pyi_cpython *python, struct pyi_tracked *thread, stru
     *view = (struct pyi_view){.copy = copy,
                               .state_again = PYI_NO_PIECE,
                               .state_latest = PYI_NO_PIECE,
-                              .type = PYI_NO_PIECE,
                               .hint = PYI_NO_PIECE};
     size_t window = thread->window > python->state_window ? thread->window : python->state_window;
     int rc = pyi_copy_add(copy, thread->address, window, 0, &view->state, err);

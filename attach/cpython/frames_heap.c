@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define HEAP_WINDOW 512u
+#define MAX_DEAD    16 /* frames of a chain that may have returned while it was copied */
+#define REMEMBER    64 /* frames near the top whose callers are looked up in the last sample */
 
 static int torn(struct pyi_error *err, const char *what)
 {
@@ -49,18 +51,37 @@ static bool executing(const struct pyi_layout *layout, const uint8_t *bytes)
     return bytes[layout->frameobject_executing] != 0;
 }
 
-/* Type and reference count tell a live frame object from a freed one. */
+/* A frame object by its type; a freed one still looks like one. */
 static int check_object(struct pyi_cpython *python, const uint8_t *bytes, struct pyi_error *err)
 {
-    const struct pyi_layout *layout = &python->layout;
     const struct pyi_class *type;
-    if ((int64_t)pyi_load_u64(bytes + layout->object_refcnt) <= 0)
-        return torn(err, "frame object is free");
-    pyi_addr at = pyi_load_u64(bytes + layout->object_type);
+    pyi_addr at = pyi_load_u64(bytes + python->layout.object_type);
     int rc = pyi_classes_get(python, at, &type, err);
     if (rc != 0)
         return rc;
     return type->is_frame ? 0 : torn(err, "not a frame object");
+}
+
+/* The caller a frame object had in the last accepted sample, 0 unknown. */
+static pyi_addr remembered_back(const struct pyi_tracked *thread, const struct pyi_frame *frame)
+{
+    for (size_t i = 0; i + 1 < thread->last_count && i < REMEMBER; i++)
+        if (thread->last[i].address == frame->address && thread->last[i].code == frame->code)
+            return thread->last[i + 1].address;
+    return 0;
+}
+
+/* The frame returned between the reading of the thread state and of the frame: it was in the
+ * stack when the thread state said so. Its link to the caller is cleared when it is freed
+ * (frame_dealloc, Objects/frameobject.c), then the last sample may still know it. */
+static int bring_back(struct pyi_tracked *thread, struct pyi_frame *frame, pyi_addr *back,
+                      size_t *dead, struct pyi_error *err)
+{
+    if (++*dead > MAX_DEAD)
+        return torn(err, "too many frames are not executing");
+    if (*back == 0)
+        *back = remembered_back(thread, frame);
+    return *back != 0 ? 0 : torn(err, "a frame that returned has no caller");
 }
 
 int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread, size_t state,
@@ -75,7 +96,7 @@ int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (window > HEAP_WINDOW)
         return torn(err, "layout of frames makes no sense");
     pyi_addr address = pyi_load_u64(start + layout->tstate_frame), kept = 0;
-    size_t steps = 0, renew = 8;
+    size_t steps = 0, renew = 8, dead = 0;
     bool full = false;
     thread->frame_count = 0;
     thread->truncated = false;
@@ -100,11 +121,14 @@ int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread,
             .slot = pyi_load_u64(bytes + layout->frameobject_localsplus),
         };
         address = pyi_load_u64(bytes + layout->frameobject_back);
-        if (!executing(layout, bytes)) {
-            /* The top frame is entered before it is marked and unmarked before it is left. */
-            if (!top)
-                return torn(err, "a caller is not executing");
-            continue;
+        bool live = (int64_t)pyi_load_u64(bytes + layout->object_refcnt) > 0;
+        if (!live || !executing(layout, bytes)) {
+            /* A frame is entered before it is marked as executing. */
+            if (top && live && frame.instruction < 0)
+                continue;
+            rc = bring_back(thread, &frame, &address, &dead, err);
+            if (rc != 0)
+                return rc;
         }
         if (!pyi_addr_plausible(frame.code))
             return torn(err, "frame without code");

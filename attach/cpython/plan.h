@@ -80,7 +80,6 @@ struct pyi_view {
     size_t places, place_count;
     size_t objects, object_count;
     size_t codes, code_count;
-    size_t type;
     size_t extras; /* pieces fetched during the walk, to the end of the copy */
     size_t state_latest;
     size_t fetches;

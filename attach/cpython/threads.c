@@ -191,7 +191,7 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
     }
-    python->generation = generation;
+    pyi_codes_generation(python, generation);
     return 0;
 }
 

@@ -12,6 +12,8 @@
 
 struct pyi_cpython;
 
+#define PYI_CHECKS_MAX 8 /* code objects compared in one copy of a thread */
+
 /** One frame of a walk, as read and as understood. */
 struct pyi_frame {
     pyi_addr address, code;
@@ -52,8 +54,7 @@ struct pyi_tracked {
     uint32_t chunk_decay; /* round after which `used` of the newest may shrink */
     struct pyi_places places, objects;
     size_t next_check; /* rotates over the frames whose code is compared */
-    struct pyi_code_entry *checks[2];
-    pyi_addr check_type;
+    struct pyi_code_entry *checks[PYI_CHECKS_MAX];
 
     struct pyi_view view;
     bool planned; /* view belongs to this round */

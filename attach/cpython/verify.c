@@ -56,22 +56,22 @@ static void reuse_last(struct pyi_tracked *thread)
     }
 }
 
-/* Since the interpreter freed a code object (3.14+, _code_object_generation), any entry may be
- * out of date: compares those of this chain in one read. */
-static int check_generation(struct pyi_cpython *python, struct pyi_tracked *thread,
-                            struct pyi_error *err)
+/* Code objects may have been freed and their addresses used again: compares the entries of this
+ * chain that have not been looked at since, in one read. */
+static int check_stale(struct pyi_cpython *python, struct pyi_tracked *thread,
+                       struct pyi_error *err)
 {
     struct pyi_copy *copy = thread->view.copy;
     size_t window = pyi_codes_window(python), first = copy->count, queued = 0;
     for (size_t i = 0; i < thread->frame_count; i++) {
         struct pyi_code_entry *entry = thread->frames[i].entry;
-        if (entry->generation == python->generation)
+        if (!pyi_codes_stale(python, entry))
             continue;
         if (!pyi_array_reserve(&python->codes.pending, &python->codes.pending_capacity, queued + 1,
                                sizeof(*python->codes.pending)))
             return pyi_error_nomem(err);
         python->codes.pending[queued++] = entry;
-        entry->generation = python->generation;
+        pyi_codes_fresh(python, entry); /* once per chain */
         int rc = pyi_copy_add(copy, entry->address, window, 0, NULL, err);
         if (rc != 0)
             return rc;
@@ -107,7 +107,7 @@ int pyi_verify_codes(struct pyi_cpython *python, struct pyi_tracked *thread, str
             frame->sure = false;
             frame->line = 0;
         }
-        int rc = pass == 0 ? check_generation(python, thread, err) : 0;
+        int rc = pass == 0 ? check_stale(python, thread, err) : 0;
         if (rc != 0)
             return rc;
     }

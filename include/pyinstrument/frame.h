@@ -38,6 +38,10 @@ enum pyi_processor {
     PYI_REMOVE_FIRST_PYINSTRUMENT_FRAMES,
     PYI_GROUP_LIBRARY_FRAMES,
     PYI_STRIP_IPYTHON_FRAMES,
+    /* how the page does three things by itself */
+    PYI_REMOVE_FIRST_PYINSTRUMENT_FRAMES_PAGE,
+    PYI_GROUP_LIBRARY_FRAMES_PAGE,
+    PYI_DROP_SMALL_GROUPS,
 };
 
 /** Which default list of processors a renderer uses. */
@@ -45,7 +49,7 @@ enum pyi_processor_list {
     PYI_LIST_TEXT,       /* text and json */
     PYI_LIST_PSTATS,     /* without grouping */
     PYI_LIST_SPEEDSCOPE, /* without aggregation and grouping */
-    PYI_LIST_PAGE,       /* what the HTML page does by itself */
+    PYI_LIST_PAGE,       /* what the HTML page does by itself; its threshold is 0.001 */
     PYI_LIST_NONE,
 };
 

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct pyi_recorder;
+struct pyi_sink;
 
 /** State of a recording, given to the progress callback and at the end. */
 struct pyi_tally {
@@ -72,12 +73,14 @@ PYI_API int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *op
                                 struct pyi_recorder **out, struct pyi_error *err) PYI_MUST_CHECK;
 
 /**
- * Starts a program as our child and records it from its first own frame on. `argv` is the
- * complete command, argv[0] the interpreter (searched in PATH when it has no slash). Standard
- * streams, working directory, environment and signals are inherited.
- * `program_argument` is the index in argv at which the program's own arguments begin, for the
- * description. Errors: OS (cannot be started: nothing was run), else as attach (the child runs
- * on and pyi_recorder_wait() gives its status).
+ * Starts a program as our child, to be recorded by pyi_recorder_run() from its first own frame on.
+ * `argv` is the complete command, argv[0] the interpreter (searched in PATH when it has no slash).
+ * Standard streams, working directory, environment, process group, signal mask and ignored signals
+ * are inherited: start it before changing any of them. `program_argument` is the index in argv of
+ * the first word after the script, the module's name (behind a word "-m") or the code (behind a
+ * word "-c"), for the description; it may be the index of the final NULL.
+ * Errors: OS (slug script-exec: nothing was run), INVALID, NOMEM. Whether the program can be
+ * profiled turns out in pyi_recorder_run().
  */
 PYI_API int pyi_recorder_launch(char *const argv[], int program_argument,
                                 const struct pyi_recorder_options *options,
@@ -85,11 +88,13 @@ PYI_API int pyi_recorder_launch(char *const argv[], int program_argument,
 
 /**
  * Samples until the duration is over, the target ends or pyi_recorder_stop() was called. For a
- * launched program it returns when its main module has ended. Errors: OS, NOMEM; what was
- * recorded until then is still there.
+ * launched program it first waits for the interpreter and the program's module, and returns when
+ * the main thread has left that module; the process may go on. Errors: OS, NOMEM, PERM, LIMIT;
+ * what was recorded until then is still there. For a launched program also those of
+ * pyi_recorder_attach(): it runs on, unprofiled, and pyi_recorder_wait() gives its status.
  */
 PYI_API int pyi_recorder_run(struct pyi_recorder *recorder, struct pyi_error *err) PYI_MUST_CHECK;
-/** Makes pyi_recorder_run() return soon. Async-signal-safe. */
+/** Makes pyi_recorder_run() make a last round and return. For good; async-signal-safe. */
 PYI_API void pyi_recorder_stop(struct pyi_recorder *recorder);
 
 /** Closes the books and gives the session to the caller; once. Errors: NOMEM, INVALID (twice). */
@@ -99,7 +104,17 @@ PYI_API int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_
 PYI_API int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
                                   struct pyi_error *err) PYI_MUST_CHECK;
 PYI_API void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out);
-/** `detail`: exit status or signal number when known, else -1. May be NULL. */
+/**
+ * One line without newline that says how the recording went: "2,998 samples in 3.00 s: 2,998
+ * checked (4 on retry), 0 truncated, 0 lost, 2 ticks missed; target never stopped; profiler used
+ * 2.1 % of a core". Errors: whatever the sink returned.
+ */
+PYI_API int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sink *sink,
+                             struct pyi_error *err) PYI_MUST_CHECK;
+/**
+ * `detail`: exit status or signal number when known, else -1. May be NULL. For a launched program
+ * whose process outlived its module it is known after pyi_recorder_wait().
+ */
 PYI_API enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int *detail);
 /** Process id of the target in our pid namespace. */
 PYI_API pid_t pyi_recorder_pid(const struct pyi_recorder *recorder);

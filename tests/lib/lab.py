@@ -127,6 +127,13 @@ class Target:
         with open("/proc/%d/status" % self.pid) as file:
             return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
+    def wait_asleep(self, timeout=10):
+        """Returns when its main thread sleeps: what it printed last is behind it then."""
+        deadline = time.monotonic() + timeout
+        while not self.status()["State"].startswith("S"):
+            assert time.monotonic() < deadline, "the target does not come to rest"
+            time.sleep(0.002)
+
     def close(self):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -159,4 +166,9 @@ def start(interpreter, script, *arguments, files=(), **options):
 
 
 def start_code(interpreter, code, *arguments, **options):
-    return Target([*interpreter.command, "-c", code, *map(str, arguments)], **options)
+    """The same for a program given as text; it runs from a file, so that its frames have one."""
+    folder, inside = place(interpreter, [])
+    with open(os.path.join(folder, "main.py"), "w") as file:
+        file.write(code)
+    command = [*interpreter.command, os.path.join(inside, "main.py"), *map(str, arguments)]
+    return Target(command, folder=folder, **options)

@@ -169,10 +169,9 @@ def test_not_dumpable(targets, home, anyone):
 
 
 def test_same_user_without_privilege_is_fine(targets, home, anyone, tmp_path):
-    with open("/proc/sys/kernel/yama/ptrace_scope", "a+") as file:
-        file.seek(0)
-        if file.read().strip() not in ("", "0"):
-            pytest.skip("Yama allows only parents to attach")
+    yama = "/proc/sys/kernel/yama/ptrace_scope"
+    if os.path.exists(yama) and open(yama).read().strip() != "0":
+        pytest.skip("Yama allows only parents to attach")
     os.chmod(home, 0o777)
     target = process(targets, *NOBODY, *lab.any_one().command, "-c",
                      "print('ready', flush=True)\nwhile True: sum(range(100))")

@@ -251,15 +251,16 @@ def synthetic():
 
 def names():
     odd = ["<lambda>", "<genexpr>", "", "a b", "f\u00fcr", "\u0444", "\u6771", "\U0001f40d", 'q"u\\o',
-           "new\nline", "tab\t", "\x7f", "\u202eabc", "</script>", "&amp;", "\udcff", "e\u0301",
+           "\u202eabc", "</script>", "&amp;", "\udcff", "e\u0301",
            "\uff21\u0301", "x" * 500]
     return session([(under(f(name, line=i)), 0.05 + i / 1000) for i, name in enumerate(odd)])
 
 
-def hostile_names():
-    """Names that upstream prints as they are and we make safe: not part of the comparison of text."""
-    odd = ["\x1b[31mred", "\x9b31m", "\x07", "a\rb", "\x00"]
-    return session([(under(f(name, line=i)), 0.05) for i, name in enumerate(odd[:4])])
+def control_names():
+    """Control characters: upstream prints them as they are, we make them safe in text reports."""
+    odd = ["new\nline", "tab\t", "\x7f", "\x1b[31mred", "\x9b31m", "\x07", "a\rb", "\x01"]
+    return session([(under(f("n", line=i), f(name, path=APP + "a\tb.py")), 0.05 + i / 1000)
+                    for i, name in enumerate(odd[:7])], target_description="Line one\n\tline two")
 
 
 def paths():
@@ -268,7 +269,7 @@ def paths():
            "//two/slashes.py", "///three.py", "/srv/app/../app/n.py", "/srv/app/./d.py",
            "/srv/bad\udcff\udce9.py", "/srv/app/\u0444/\U0001f600.py", "/usrlocal/z.py",
            "<string>", "<stdin>", "<ipython-input-3-abc>", "<attrs generated init a.B>",
-           "/tmp/ipykernel_12/34.py", "/", ".", "..", "<", "<built-in>", "/srv/a\nb.py"]
+           "/tmp/ipykernel_12/34.py", "/", ".", "..", "<", "<built-in>"]
     return session([(under(frame("f%d" % i, path, i)), 0.03) for i, path in enumerate(odd)],
                    sys_path=["/srv/app", "/srv", "/usr/lib/python3.14", "/srv/app/pkg/deep/er"])
 
@@ -285,7 +286,7 @@ def string_frames():
 
 
 def lines():
-    odd = ["0", "-5", "007", "+3", " 12 ", "1_000", "99999999999999999999", "2147483648"]
+    odd = ["0", "-5", "007", "+3", " 12 ", "1_000", "9223372036854775807", "2147483648"]
     stacks = ["f%d\x00/srv/app/m.py\x00%s" % (i, line) for i, line in enumerate(odd)]
     stacks += ["no_line\x00/srv/app/m.py", "no_path", "extra\x00/srv/app/m.py\x003\x00more\x00x",
                "empty_attribute\x00/srv/app/m.py\x004\x01", "two\x00/srv/app/m.py\x004\x01\x01l3",
@@ -363,7 +364,7 @@ def gaps():
 
 
 def descriptions():
-    return session([(under(f("a")), 1.0)], target_description="Line one\n  l\u00efne \"two\"\n\tthree\\")
+    return session([(under(f("a")), 1.0)], target_description="Line one  l\u00efne \"two\" {args} three\\")
 
 
 def many_siblings():
@@ -416,6 +417,7 @@ def hand_made():
     for key in ("frame_records", "start_time", "duration", "sample_count", "start_call_stack",
                 "target_description", "cpu_time"):
         made["bad-without-" + key] = without(key)
+    made["control-names"] = control_names()
     made["bad-line"] = bad_line()
     made["bad-nul-in-name"] = session([(under(f("\x00nul")), 1.0)])
     made["bad-lone-surrogate"] = session([(under(f("a\ud800b")), 1.0)])

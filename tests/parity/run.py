@@ -29,8 +29,12 @@ from lab import BINARY, ROOT  # noqa: E402
 RECORDED = os.path.join(ROOT, "fixtures", "sessions", "upstream")
 
 # Uncaught errors of upstream's that a user gains nothing from: dividing by a total of zero in
-# the flat table, its own recursion limit, an empty start stack, a character it cannot encode.
-FORGIVEN = (b"ZeroDivisionError", b"RecursionError", b"UnicodeEncodeError", b"IndexError: pop")
+# the flat table, its own recursion limit, an empty start stack, a character it cannot encode,
+# a frame whose line is no number.
+FORGIVEN = (b"ZeroDivisionError", b"RecursionError", b"UnicodeEncodeError", b"IndexError: pop",
+            b"ValueError: invalid literal for int()")
+# Session and options where we refuse what upstream only overlooks because there is no tree.
+STRICTER = {("empty", ("-p", "processor_options=3"))}
 
 
 class Ours:
@@ -132,6 +136,8 @@ def compare(sessions, choose, show=10):
                 mine = [workers.submit(ours.run, path, arguments) for arguments in sets]
                 theirs = [real.ask(data, arguments) for arguments in sets]
                 for arguments, their, my in zip(sets, theirs, mine):
+                    if (name, tuple(arguments[:2])) in STRICTER and my.result().status == 1:
+                        continue
                     tally.add(name, arguments, judge(arguments, their, my.result()))
             print("%d comparisons, %d differences (%d of %d answers remembered)" % (
                 tally.compared, len(tally.differences), real.remembered, real.asked))
@@ -142,7 +148,7 @@ def compare(sessions, choose, show=10):
 
 
 def everything(number, name):
-    return option_sets.EVERY
+    return option_sets.for_session(name)
 
 
 def some(number, name):

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Records a running process (--pid) or a program we start, then reports.
+ *
+ * Order: everything that can be refused is refused before anything is started or recorded; then
+ * the recorder runs; then the report, the counts and warnings; last the exit status, which for a
+ * program we started is the program's own, down to the signal that ended it. */
+#include "src/cli/commands.h"
+#include "src/base/error.h"
+#include "src/base/text.h"
+#include "src/cli/format_arguments.h"
+#include "src/cli/interpreter.h"
+#include "src/cli/notes.h"
+#include "src/cli/progress.h"
+#include "src/cli/report.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pyinstrument/recorder.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One recording from start to end. */
+struct recording {
+    const struct pyi_console *console;
+    struct pyi_report report;
+    struct pyi_recorder_options options;
+    struct pyi_strbuf description;
+    struct pyi_recorder *recorder;
+    struct pyi_progress progress;
+    bool launched, terminal;
+};
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+/* A handler has no other way to reach its recording; there is one per process. */
+static volatile sig_atomic_t interrupts;
+static struct pyi_recorder *volatile current;
+static volatile sig_atomic_t child;
+
+/* Attached: the first stops the recording, the second gives up the report as well, the third ends
+ * us where we stand. */
+static void on_stop(int signal_number)
+{
+    interrupts++;
+    if (interrupts > 2)
+        _exit(PYI_EXIT_INTERRUPTED);
+    if (current)
+        pyi_recorder_stop(current);
+}
+
+/* Launched: the terminal has sent it to the program as well, which decides what comes of it. */
+static void on_terminal(int signal_number)
+{
+}
+
+/* Launched: meant for the program, as in a run without us. */
+static void on_forward(int signal_number)
+{
+    if (child > 0)
+        kill((pid_t)child, signal_number);
+}
+
+/* A signal that was ignored when we started stays ignored, for us and for the program. */
+static void catch_signal(int number, void (*handler)(int), bool even_if_ignored)
+{
+    struct sigaction old, action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (!even_if_ignored && sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+        return;
+    sigaction(number, &action, NULL);
+}
+
+static void catch_launched(void)
+{
+    catch_signal(SIGINT, on_terminal, false);
+    catch_signal(SIGQUIT, on_terminal, false);
+    catch_signal(SIGTERM, on_forward, false);
+    catch_signal(SIGHUP, on_forward, false);
+}
+
+static void catch_attached(void)
+{
+    catch_signal(SIGINT, on_stop, true);
+    catch_signal(SIGTERM, on_stop, true);
+    catch_signal(SIGHUP, on_stop, false);
+}
+
+/* Ends us as the program ended, so that who started us sees no difference. */
+static int die_by(int number)
+{
+    const struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    fflush(NULL);
+    signal(number, SIG_DFL);
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, number);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    kill(getpid(), number);
+    return 128 + number;
+}
+
+static int status_of(int wait_status)
+{
+    if (WIFSIGNALED(wait_status))
+        return die_by(WTERMSIG(wait_status));
+    return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : PYI_EXIT_FAILURE;
+}
+
+/* ---- callbacks of the recorder --------------------------------------------------------------- */
+
+static void on_progress(void *context, const struct pyi_tally *tally)
+{
+    struct recording *recording = context;
+    pyi_progress_update(&recording->progress, tally);
+}
+
+static bool wants_domain(const char *list, const char *domain)
+{
+    struct pyi_text part;
+    for (size_t i = 0; pyi_text_part(pyi_text(list), ',', i, &part); i++) {
+        if (pyi_text_equal(part, pyi_text("all")) || pyi_text_equal(part, pyi_text(domain)))
+            return true;
+    }
+    return false;
+}
+
+static void on_log(void *context, const char *domain, const char *line)
+{
+    struct recording *recording = context;
+    const struct pyi_console *console = recording->console;
+    if (!wants_domain(console->options->values[PYI_OPT_DEBUG], domain))
+        return;
+    pyi_progress_erase(&recording->progress);
+    fprintf(console->stream, "pyinstrument: %s: %s\n", domain, line);
+}
+
+/* ---- set-up shared by both kinds ------------------------------------------------------------- */
+
+static void set_up(struct recording *recording)
+{
+    const struct pyi_options *given = recording->console->options;
+    struct pyi_recorder_options *options = &recording->options;
+    pyi_recorder_options_init(options);
+    options->interval = pyi_options_interval(given);
+    if (pyi_options_given(given, PYI_OPT_DURATION))
+        options->duration = given->numbers[PYI_OPT_DURATION];
+    if (given->order[PYI_OPT_THREAD] > given->order[PYI_OPT_ALL_THREADS])
+        options->thread = given->values[PYI_OPT_THREAD];
+    if (pyi_options_given(given, PYI_OPT_WAIT))
+        options->wait = given->numbers[PYI_OPT_WAIT];
+    options->libpython = given->values[PYI_OPT_LIBPYTHON];
+    options->assume_version = given->values[PYI_OPT_ASSUME_VERSION];
+    options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
+    options->context = recording;
+    options->progress = on_progress;
+    if (pyi_options_given(given, PYI_OPT_DEBUG))
+        options->log = on_log;
+    recording->terminal = isatty(STDERR_FILENO) == 1;
+    const bool quiet = pyi_options_given(given, PYI_OPT_QUIET);
+    const char *when = given->values[PYI_OPT_PROGRESS];
+    pyi_progress_init(&recording->progress, recording->console->stream, recording->terminal,
+                      recording->launched,
+                      when    ? when
+                      : quiet ? "never"
+                              : NULL);
+}
+
+/* The headline: --target-description, else `standard` (NULL: left to the recorder). */
+static int describe(struct recording *recording, struct pyi_text args, const char *standard)
+{
+    const char *template = recording->console->options->values[PYI_OPT_TARGET_DESCRIPTION];
+    struct pyi_error error = {0};
+    if (!template)
+        template = standard;
+    if (!template)
+        return 0;
+    if (!pyi_format_arguments(pyi_text(template), args, &recording->description, &error)) {
+        recording->options.target_description = pyi_strbuf_get(&recording->description).data;
+        return 0;
+    }
+    if (strcmp(error.slug, "usage") == 0)
+        return pyi_usage_print(recording->console, "%s", error.message);
+    return pyi_failure_print(recording->console, &error, "description-bad");
+}
+
+/* ---- the end shared by both kinds ------------------------------------------------------------ */
+
+static struct pyi_recorded facts(const struct recording *recording)
+{
+    struct pyi_recorded out = {
+        .interval = recording->options.interval,
+        .pid = pyi_recorder_pid(recording->recorder),
+        .launched = recording->launched,
+        .terminal = recording->terminal,
+    };
+    pyi_recorder_tally(recording->recorder, &out.tally);
+    out.end = pyi_recorder_end(recording->recorder, &out.detail);
+    return out;
+}
+
+/* What -v adds: which interpreter it was and how it was found. */
+static void print_details(const struct pyi_console *console, const struct pyi_session *session)
+{
+    const struct pyi_attach *attach = pyi_session_attach(session);
+    for (size_t i = 0; attach && i < attach->process_count; i++) {
+        const struct pyi_attach_process *process = &attach->processes[i];
+        char command[200];
+        pyi_note_print(console, "pid %d: %s; Python %s (%s), found in %s", (int)process->pid,
+                       pyi_text_safe(process->command, command, sizeof(command)),
+                       process->python.data, process->build.data, process->runtime.data);
+    }
+    for (size_t i = 0; attach && i < attach->note_count; i++)
+        pyi_note_print(console, "%s", attach->notes[i].data);
+}
+
+static void print_outfile(const struct recording *recording)
+{
+    const char *path = recording->report.outfile;
+    struct stat info;
+    if (!path || recording->launched || !recording->terminal || stat(path, &info) != 0)
+        return;
+    char safe[300];
+    pyi_note_print(recording->console, "%s  %.0f KB",
+                   pyi_text_safe(pyi_text(path), safe, sizeof(safe)), (double)info.st_size / 1000);
+}
+
+/* Asked twice to stop: no report, but nothing is lost either. */
+static int keep(const struct pyi_console *console, struct pyi_session *session)
+{
+    char id[32];
+    if (pyi_store_save(session, id, NULL) == PYI_OK)
+        pyi_note_print(console, "no report; the recording is kept: pyinstrument --load-prev %s",
+                       id);
+    pyi_session_free(session);
+    return PYI_EXIT_INTERRUPTED;
+}
+
+/* Report, counts, warnings. Returns our part of the exit status. */
+static int conclude(struct recording *recording)
+{
+    const struct pyi_console *console = recording->console;
+    struct pyi_session *session = NULL;
+    struct pyi_error error = {0};
+    const struct pyi_recorded recorded = facts(recording);
+    if (pyi_recorder_take_session(recording->recorder, &session, &error))
+        return pyi_failure_print(console, &error, NULL);
+    if (!recording->launched && interrupts > 1)
+        return keep(console, session);
+    recording->report.interrupts = recording->launched ? NULL : &interrupts;
+    int status = pyi_report_write(console, &recording->report, session);
+    if (status == PYI_EXIT_INTERRUPTED)
+        return keep(console, session);
+    if (!status)
+        print_outfile(recording);
+    pyi_notes_print(console, &recorded);
+    if (pyi_options_given(console->options, PYI_OPT_VERBOSE))
+        print_details(console, session);
+    pyi_warnings_print(console, &recorded);
+    pyi_session_free(session);
+    if (!status && recorded.tally.samples == 0)
+        status = PYI_EXIT_NOTHING;
+    return status;
+}
+
+/* Returns 0 when there is something to report, else the exit status. What was recorded before a
+ * failure is still worth its report. */
+static int run_recorder(struct recording *recording)
+{
+    struct pyi_error error = {0};
+    struct pyi_tally tally;
+    recording->progress.pid = pyi_recorder_pid(recording->recorder);
+    int code = pyi_recorder_run(recording->recorder, &error);
+    pyi_progress_erase(&recording->progress);
+    if (!code)
+        return 0;
+    int status = pyi_failure_print(recording->console, &error, NULL);
+    pyi_recorder_tally(recording->recorder, &tally);
+    return tally.samples > 0 ? 0 : status;
+}
+
+static void let_go(struct recording *recording)
+{
+    current = NULL;
+    pyi_recorder_free(recording->recorder);
+    pyi_report_deinit(&recording->report);
+    pyi_strbuf_deinit(&recording->description);
+}
+
+/* ---- --pid ----------------------------------------------------------------------------------- */
+
+/* The command line of a process, for {args}; empty when it cannot be read. */
+static void read_command(pid_t pid, struct pyi_strbuf *out)
+{
+    char path[40], words[4096];
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    PYI_CLEANUP(pyi_cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, words, sizeof(words)) : -1;
+    while (length > 0 && words[length - 1] == '\0')
+        length--;
+    for (ssize_t i = 0; i < length; i++) {
+        if (words[i] == '\0')
+            words[i] = ' ';
+    }
+    if (length > 0)
+        pyi_strbuf_os_bytes(out, words, (size_t)length);
+}
+
+static int attach(struct recording *recording)
+{
+    const struct pyi_console *console = recording->console;
+    const pid_t pid = (pid_t)console->options->numbers[PYI_OPT_PID];
+    struct pyi_strbuf command = {0};
+    struct pyi_error error = {0};
+    read_command(pid, &command);
+    int status = describe(recording, pyi_strbuf_get(&command), NULL);
+    pyi_strbuf_deinit(&command);
+    if (status)
+        return status;
+    if (pyi_recorder_attach(pid, &recording->options, &recording->recorder, &error))
+        return pyi_failure_print(console, &error, NULL);
+    current = recording->recorder;
+    catch_attached();
+    status = run_recorder(recording);
+    return status ? status : conclude(recording);
+}
+
+int pyi_command_attach(const struct pyi_console *console)
+{
+    struct recording recording = {.console = console};
+    int status = pyi_report_prepare(console, &recording.report);
+    if (!status) {
+        set_up(&recording);
+        status = attach(&recording);
+    }
+    let_go(&recording);
+    return status;
+}
+
+/* ---- launching ------------------------------------------------------------------------------- */
+
+/* A name in the same folder that was probably meant. */
+static void suggest_script(const struct pyi_console *console, const char *script)
+{
+    const char *slash = strrchr(script, '/');
+    const char *name = slash ? slash + 1 : script;
+    struct pyi_strbuf folder = {0};
+    pyi_strbuf_append(&folder, script, (size_t)(name - script));
+    DIR *entries = opendir(folder.length ? folder.data : ".");
+    size_t best = 3;
+    char found[256] = "";
+    for (struct dirent *entry; entries && (entry = readdir(entries)) != NULL;) {
+        size_t far = pyi_word_distance(name, entry->d_name, 2);
+        if (far < best && entry->d_name[0] != '.') {
+            best = far;
+            snprintf(found, sizeof(found), "%s", entry->d_name);
+        }
+    }
+    if (entries)
+        closedir(entries);
+    if (found[0]) {
+        char safe[300];
+        pyi_strbuf_string(&folder, found);
+        fprintf(console->stream, "  note: did you mean %s?\n",
+                pyi_text_safe(pyi_strbuf_get(&folder), safe, sizeof(safe)));
+    }
+    pyi_strbuf_deinit(&folder);
+}
+
+/* Finds the script; upstream's words, known to scripts, when it is not there. */
+static int find_script(const struct pyi_console *console, struct pyi_strbuf *path)
+{
+    const struct pyi_options *options = console->options;
+    const bool from_path = pyi_options_given(options, PYI_OPT_FROM_PATH);
+    const char *script = options->program[0];
+    struct stat info;
+    if (from_path && pyi_path_search(script, path))
+        return 0;
+    if (!from_path && stat(script, &info) == 0) {
+        pyi_strbuf_string(path, script);
+        return 0;
+    }
+    if (pyi_options_given(options, PYI_OPT_JSON_ERRORS))
+        return pyi_failure_say(console, "script-missing", "program %s not found%s!", script,
+                               from_path ? " in PATH" : "");
+    fprintf(console->stream, "Error: program %s not found%s!\n", script,
+            from_path ? " in PATH" : "");
+    if (!from_path)
+        suggest_script(console, script);
+    return PYI_EXIT_FAILURE;
+}
+
+/* Waits until the program has ended, at most `seconds`. It stays to be collected. */
+static void wait_a_while(pid_t pid, double seconds)
+{
+    const struct timespec pause = {0, 2000000};
+    for (int i = 0; i < (int)(seconds / 0.002); i++) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* The program's own output comes first. Into a pipe or file Python writes it when it ends, and
+ * also a traceback follows the end of the main module: so the report waits for the end of the
+ * process, unless other threads keep it alive. */
+static void let_program_finish(const struct recording *recording)
+{
+    const bool shares_output = !recording->report.outfile && isatty(STDOUT_FILENO) != 1;
+    wait_a_while(pyi_recorder_pid(recording->recorder), shares_output ? 10.0 : 0.5);
+}
+
+static int collect(struct recording *recording, int ours)
+{
+    int wait_status = 0;
+    struct pyi_error error = {0};
+    if (pyi_recorder_wait(recording->recorder, &wait_status, &error))
+        return pyi_failure_print(recording->console, &error, NULL);
+    const int theirs = status_of(wait_status);
+    return theirs == 0 && ours != 0 && ours != PYI_EXIT_NOTHING ? PYI_EXIT_FAILURE : theirs;
+}
+
+static int launch(struct recording *recording, const struct pyi_program *program)
+{
+    const struct pyi_console *console = recording->console;
+    struct pyi_error error = {0};
+    catch_launched();
+    if (pyi_recorder_launch(program->argv, program->argument, &recording->options,
+                            &recording->recorder, &error))
+        return pyi_failure_print(console, &error, NULL);
+    child = (sig_atomic_t)pyi_recorder_pid(recording->recorder);
+    int ours = run_recorder(recording);
+    if (!ours) {
+        let_program_finish(recording);
+        /* A ^C from here on means us. */
+        catch_signal(SIGINT, SIG_DFL, false);
+        ours = conclude(recording);
+        catch_signal(SIGINT, on_terminal, false);
+    }
+    return collect(recording, ours);
+}
+
+int pyi_command_launch(const struct pyi_console *console)
+{
+    const struct pyi_options *options = console->options;
+    const bool is_script =
+        !pyi_options_given(options, PYI_OPT_MODULE) && !pyi_options_given(options, PYI_OPT_CODE);
+    struct recording recording = {.console = console, .launched = true};
+    struct pyi_program program = {0};
+    struct pyi_strbuf script = {0};
+    struct pyi_error error = {0};
+    int status = pyi_report_prepare(console, &recording.report);
+    if (!status && is_script)
+        status = find_script(console, &script);
+    if (!status) {
+        set_up(&recording);
+        if (pyi_program_build(options, is_script ? script.data : NULL, &program, &error))
+            status = pyi_failure_print(console, &error, NULL);
+    }
+    if (!status)
+        status = describe(&recording, pyi_strbuf_get(&program.words), "Program: {args}");
+    if (!status)
+        status = launch(&recording, &program);
+    pyi_program_deinit(&program);
+    pyi_strbuf_deinit(&script);
+    let_go(&recording);
+    return status;
+}

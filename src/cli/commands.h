@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* commands.h - one function per thing the program can do; each returns the exit status. */
+#ifndef PYI_CLI_COMMANDS_H
+#define PYI_CLI_COMMANDS_H
+
+#include "src/cli/errors.h"
+
+/* --load and --load-prev */
+int pyi_command_load(const struct pyi_console *console);
+/* --list-prev */
+int pyi_command_list(const struct pyi_console *console);
+/* --pid */
+int pyi_command_attach(const struct pyi_console *console);
+/* a script, -m or -c */
+int pyi_command_launch(const struct pyi_console *console);
+/* --diagnose */
+int pyi_command_diagnose(const struct pyi_console *console);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* pyinstrument: reads the command line, picks the command, returns its status. */
+#include "src/cli/commands.h"
+#include "src/cli/options.h"
+#include "src/cli/terminal.h"
+
+#include <ctype.h>
+#include <locale.h>
+#include <pyinstrument.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What the command line can ask for; at most one of them. */
+struct command {
+    enum pyi_option_id trigger; /* PYI_OPTIONS: a script */
+    int (*run)(const struct pyi_console *console);
+};
+
+static const struct command commands[] = {
+    {PYI_OPT_LOAD, pyi_command_load},         {PYI_OPT_LOAD_PREV, pyi_command_load},
+    {PYI_OPT_MODULE, pyi_command_launch},     {PYI_OPT_CODE, pyi_command_launch},
+    {PYI_OPTIONS, pyi_command_launch},        {PYI_OPT_PID, pyi_command_attach},
+    {PYI_OPT_DIAGNOSE, pyi_command_diagnose}, {PYI_OPT_LIST_PREV, pyi_command_list},
+};
+
+static bool asked_for(const struct pyi_options *options, const struct command *command)
+{
+    if (command->trigger != PYI_OPTIONS)
+        return pyi_options_given(options, command->trigger);
+    return options->program_count > 0 && !pyi_options_given(options, PYI_OPT_MODULE) &&
+           !pyi_options_given(options, PYI_OPT_CODE);
+}
+
+static int run_immediate(const struct pyi_options *options)
+{
+    switch (options->immediate) {
+    case PYI_OPT_VERSION:
+        printf("pyinstrument %s, renders as %s\n", PYI_VERSION, PYI_RENDERS_AS);
+        break;
+    case PYI_OPT_HELP_ALL:
+        pyi_help_print(stdout, PYI_HELP_ALL, pyi_help_width(STDOUT_FILENO));
+        break;
+    case PYI_OPT_COMPLETIONS:
+        pyi_completions_print(stdout, options->values[PYI_OPT_COMPLETIONS]);
+        break;
+    case PYI_OPT_PRINT_MAN_OPTIONS:
+        pyi_man_options_print(stdout);
+        break;
+    default:
+        pyi_help_print(stdout, PYI_HELP_COMMON, pyi_help_width(STDOUT_FILENO));
+        break;
+    }
+    return fflush(stdout) == 0 ? PYI_EXIT_OK : PYI_EXIT_FAILURE;
+}
+
+static const char *name_of(enum pyi_option_id id, char out[40])
+{
+    if (id == PYI_OPTIONS)
+        return "a script";
+    const struct pyi_option *row = pyi_option_at(id);
+    if (row->name)
+        snprintf(out, 40, "--%s", row->name);
+    else
+        snprintf(out, 40, "-%c", row->letter);
+    return out;
+}
+
+static int too_many(const struct pyi_console *console, const struct command *first,
+                    const struct command *second)
+{
+    const bool upstream_only = second->trigger != PYI_OPT_PID &&
+                               second->trigger != PYI_OPT_DIAGNOSE &&
+                               second->trigger != PYI_OPT_LIST_PREV;
+    if (upstream_only)
+        return pyi_usage_print(console, "You can only specify one of --load, --load-prev, -m, or "
+                                        "script arguments");
+    char one[40], other[40];
+    return pyi_usage_print(console, "%s cannot be combined with %s", name_of(second->trigger, one),
+                           name_of(first->trigger, other));
+}
+
+/* A script that is all digits, no file, and the number of a living process. */
+static bool is_mistaken_pid(const char *script)
+{
+    char path[40];
+    struct stat info;
+    if (strlen(script) > 10 || strspn(script, "0123456789") != strlen(script) || !script[0])
+        return false;
+    snprintf(path, sizeof(path), "/proc/%s", script);
+    return stat(script, &info) != 0 && access(path, F_OK) == 0;
+}
+
+/* Contradictions among options that are right one by one; 0 or the exit status. */
+static int check_together(const struct pyi_console *console, const struct command *command)
+{
+    const struct pyi_options *options = console->options;
+    if (command->trigger == PYI_OPT_MODULE && pyi_options_given(options, PYI_OPT_FROM_PATH))
+        return pyi_usage_print(console, "--from-path cannot be combined with -m");
+    if (command->trigger == PYI_OPTIONS && is_mistaken_pid(options->program[0]))
+        return pyi_usage_print(console, "there is no script %s; did you mean --pid %s?",
+                               options->program[0], options->program[0]);
+    if (options->count[PYI_OPT_PID] > 1)
+        return pyi_usage_print(console, "--pid can be given once only");
+    if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE)
+        return pyi_usage_print(console, "--json needs --diagnose");
+    return 0;
+}
+
+static int run(const struct pyi_console *console)
+{
+    const struct pyi_options *options = console->options;
+    const struct command *chosen = NULL;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (!asked_for(options, &commands[i]))
+            continue;
+        if (chosen)
+            return too_many(console, chosen, &commands[i]);
+        chosen = &commands[i];
+    }
+    if (!chosen) {
+        pyi_help_print(stdout, PYI_HELP_COMMON, pyi_help_width(STDOUT_FILENO));
+        return PYI_EXIT_USAGE;
+    }
+    int status = check_together(console, chosen);
+    return status ? status : chosen->run(console);
+}
+
+int main(int argc, char **argv)
+{
+    /* Only characters follow the locale; numbers are written and read as in C. */
+    setlocale(LC_CTYPE, "");
+    struct pyi_options options;
+    struct pyi_error error = {0};
+    struct pyi_surroundings around = pyi_surroundings_of(STDERR_FILENO);
+    const struct pyi_console console = {
+        .options = &options,
+        .stream = stderr,
+        .color = pyi_surroundings_message_color(&around),
+    };
+    int status;
+    if (pyi_options_parse(argc, argv, &options, &error))
+        status = pyi_usage_print(&console, "%s", error.message);
+    else if (options.immediate != PYI_OPTIONS)
+        status = run_immediate(&options);
+    else
+        status = run(&console);
+    pyi_options_free(&options);
+    return status;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Words about a recording: how it ended, its counts, and what went less well than asked for.
+ *
+ * Numbers come from the tally alone; every warning names the remedy. */
+#include "src/cli/notes.h"
+#include "src/base/output.h"
+#include "src/base/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const double worth_a_word = 0.01;
+static const double alarming = 0.2;
+enum { FEW = 20, MISSED_WORTH_A_WORD = 20 };
+
+double pyi_interval_above(double interval)
+{
+    static const double steps[] = {1, 2, 5, 10};
+    double decade = pow(10, floor(log10(interval)));
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        if (steps[i] * decade > interval * 1.0001)
+            return steps[i] * decade;
+    }
+    return 20 * decade;
+}
+
+/* "1 ms", "100 us", "2.5 s" */
+static const char *duration_text(double seconds, char out[32])
+{
+    if (seconds < 0.001)
+        snprintf(out, 32, "%.3g us", seconds * 1e6);
+    else if (seconds < 1)
+        snprintf(out, 32, "%.3g ms", seconds * 1e3);
+    else
+        snprintf(out, 32, "%.3g s", seconds);
+    return out;
+}
+
+static double effective(double interval)
+{
+    return interval > 0 ? interval : 0.001;
+}
+
+static double share(uint64_t part, uint64_t rest)
+{
+    return part + rest > 0 ? (double)part / (double)(part + rest) : 0;
+}
+
+/* ---- end and counts -------------------------------------------------------------------------- */
+
+static void print_end(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    const int pid = (int)recorded->pid;
+    const double after = recorded->tally.elapsed;
+    switch (recorded->end) {
+    case PYI_END_EXIT:
+        if (recorded->detail >= 0)
+            pyi_note_print(console, "process %d ended after %.1f s (exit %d)", pid, after,
+                           recorded->detail);
+        else
+            pyi_note_print(console, "process %d ended after %.1f s", pid, after);
+        break;
+    case PYI_END_SIGNAL: {
+        const char *name = recorded->detail > 0 ? sigabbrev_np(recorded->detail) : NULL;
+        pyi_note_print(console, "process %d was killed by %s%s after %.1f s", pid,
+                       name ? "SIG" : "a signal", name ? name : "", after);
+        break;
+    }
+    case PYI_END_EXEC:
+        pyi_note_print(console, "process %d became another program after %.1f s; stopped sampling",
+                       pid, after);
+        break;
+    case PYI_END_NONE:
+    case PYI_END_DURATION:
+    case PYI_END_STOPPED:
+        break;
+    }
+}
+
+void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    const struct pyi_tally *tally = &recorded->tally;
+    if (pyi_options_given(console->options, PYI_OPT_QUIET))
+        return;
+    if (!recorded->launched)
+        print_end(console, recorded);
+    /* Upstream says nothing after a program it started: neither do we, as long as all is well
+     * and nobody is looking. */
+    const bool asked = recorded->terminal || pyi_options_given(console->options, PYI_OPT_VERBOSE);
+    const bool flawed = tally->lost > 0 || tally->truncated > 0 || tally->unobserved > 0;
+    if (recorded->launched && !asked && (!flawed || tally->samples == 0))
+        return;
+    struct pyi_strbuf line = {0};
+    struct pyi_sink sink = pyi_sink_strbuf(&line);
+    if (pyi_tally_format(tally, &sink, NULL) == PYI_OK)
+        fprintf(console->stream, "%s\n", pyi_strbuf_get(&line).data);
+    pyi_strbuf_deinit(&line);
+}
+
+/* ---- warnings -------------------------------------------------------------------------------- */
+
+static void warn_nothing(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    const struct pyi_tally *tally = &recorded->tally;
+    const double interval = effective(recorded->interval);
+    char ran[32], asked[32];
+    if (tally->lost > 0)
+        pyi_warning_print(console, "no samples: %" PRIu64 " %s failed", tally->lost,
+                          tally->lost == 1 ? "read of a stack" : "reads of stacks");
+    else if (pyi_options_given(console->options, PYI_OPT_THREAD))
+        pyi_warning_print(console, "no samples: no thread fits --thread %s",
+                          console->options->values[PYI_OPT_THREAD]);
+    else if (tally->elapsed < interval)
+        pyi_warning_print(console,
+                          "no samples: the program ran for %s, less than one interval (%s); "
+                          "try -i %g",
+                          duration_text(tally->elapsed, ran), duration_text(interval, asked),
+                          interval / 10);
+    else if (recorded->launched)
+        pyi_warning_print(console,
+                          "no samples: the program was over before the first one, after %s",
+                          duration_text(tally->elapsed, ran));
+    else
+        pyi_warning_print(console, "no samples: no Python code was running in %s",
+                          duration_text(tally->elapsed, ran));
+}
+
+static void warn_few(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    /* A script that is over in no time is no news to who started it. */
+    if (recorded->launched && !recorded->terminal &&
+        !pyi_options_given(console->options, PYI_OPT_VERBOSE))
+        return;
+    const double finer = effective(recorded->interval) / 10;
+    pyi_warning_print(console,
+                      "only %" PRIu64 " samples, too few for shares to mean much; try %s%g",
+                      recorded->tally.samples, finer >= 1e-5 ? "-i " : "a longer run than ",
+                      finer >= 1e-5 ? finer : recorded->tally.elapsed);
+}
+
+static void warn_missed(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    const struct pyi_tally *tally = &recorded->tally;
+    const double interval = effective(recorded->interval);
+    const double missed = share(tally->missed, tally->ticks);
+    char asked[32];
+    /* Upstream's user has not asked for such a word after each run on a busy machine. */
+    const bool asked_for = !recorded->launched || recorded->terminal ||
+                           pyi_options_given(console->options, PYI_OPT_VERBOSE);
+    if (missed <= (asked_for ? worth_a_word : alarming) || tally->missed < MISSED_WORTH_A_WORD)
+        return;
+    if (missed > alarming && tally->elapsed > 0)
+        pyi_warning_print(console, "sampling lagged: %.0f of %.0f samples/s reached; try -i %g%s",
+                          (double)tally->ticks / tally->elapsed, 1 / interval,
+                          pyi_interval_above(interval / (1 - missed)),
+                          tally->threads > 1 ? " or --thread" : "");
+    else
+        pyi_warning_print(
+            console, "%.1f %% of samples missed (interval %s is too short here); try -i %g",
+            100 * missed, duration_text(interval, asked), pyi_interval_above(interval));
+}
+
+static void warn_unread(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    const struct pyi_tally *tally = &recorded->tally;
+    const double lost = share(tally->lost, tally->samples);
+    if (lost > alarming)
+        pyi_warning_print(console,
+                          "%.0f %% of stacks could not be read (the process changes them too "
+                          "fast); try -i %g, or --thread for fewer at a time",
+                          100 * lost, pyi_interval_above(effective(recorded->interval)));
+    else if (lost > worth_a_word)
+        pyi_warning_print(console, "%.1f %% of stacks could not be read", 100 * lost);
+    const double cut = tally->samples ? (double)tally->truncated / (double)tally->samples : 0;
+    if (cut > worth_a_word)
+        pyi_warning_print(console, "%.1f %% of stacks are truncated: part of them was not certain",
+                          100 * cut);
+}
+
+void pyi_warnings_print(const struct pyi_console *console, const struct pyi_recorded *recorded)
+{
+    if (recorded->tally.samples == 0) {
+        warn_nothing(console, recorded);
+        return;
+    }
+    if (recorded->tally.samples < FEW)
+        warn_few(console, recorded);
+    warn_missed(console, recorded);
+    warn_unread(console, recorded);
+}

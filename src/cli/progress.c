@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Progress of a recording: elapsed time, samples, share missed, memory.
+ *
+ * The recorder calls at most four times a second; this file decides whether and how the state is
+ * shown. It never appears in a file unless asked for, and is gone before anything else prints. */
+#include "src/cli/progress.h"
+#include "src/cli/terminal.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BAR = 18 };
+static const double launched_silence = 5.0;
+static const double line_every = 10.0;
+
+void pyi_progress_init(struct pyi_progress *progress, FILE *stream, bool terminal, bool launched,
+                       const char *when)
+{
+    const bool always = when && strcmp(when, "always") == 0;
+    const bool never = when && strcmp(when, "never") == 0;
+    *progress = (struct pyi_progress){
+        .stream = stream,
+        .terminal = terminal,
+        .enabled = always || (!never && terminal && !launched),
+        .from = launched ? launched_silence : 0,
+    };
+}
+
+/* 186842 as "186 842" */
+static void grouped(uint64_t value, char out[32])
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+    int used = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            out[used++] = ' ';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+}
+
+static void clock_text(double seconds, char out[24])
+{
+    long whole = seconds > 0 ? (long)seconds : 0;
+    if (whole >= 3600)
+        snprintf(out, 24, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        snprintf(out, 24, "%ld:%02ld", whole / 60, whole % 60);
+}
+
+/* " / 1:00  [####....]", blanks of the same width when there is no limit. */
+static void limit_text(const struct pyi_tally *tally, char *out, size_t size)
+{
+    char limit[24], bar[BAR + 1];
+    if (tally->limit <= 0) {
+        snprintf(out, size, "%*s", BAR + 10, "");
+        return;
+    }
+    double share = tally->elapsed / tally->limit;
+    int full = share <= 0 ? 0 : share >= 1 ? BAR : (int)(share * BAR);
+    memset(bar, '#', (size_t)full);
+    memset(bar + full, '.', (size_t)(BAR - full));
+    bar[BAR] = '\0';
+    clock_text(tally->limit, limit);
+    snprintf(out, size, " / %-5s [%s]", limit, bar);
+}
+
+void pyi_progress_format(pid_t pid, const struct pyi_tally *tally, int width, char *out,
+                         size_t size)
+{
+    char elapsed[24], limit[64], samples[32];
+    clock_text(tally->elapsed, elapsed);
+    limit_text(tally, limit, sizeof(limit));
+    grouped(tally->samples, samples);
+    uint64_t due = tally->ticks + tally->missed;
+    double missed = due > 0 ? 100.0 * (double)tally->missed / (double)due : 0;
+    snprintf(out, size,
+             "recording pid %d  %5s%s  %s samples  %.1f %% missed  %.1f MB   Ctrl-C to stop",
+             (int)pid, elapsed, limit, samples, missed, (double)tally->memory / 1e6);
+    if (width > 0 && strlen(out) > (size_t)width)
+        out[width] = '\0';
+}
+
+static void draw(struct pyi_progress *progress, const struct pyi_tally *tally)
+{
+    char line[240];
+    /* The last column stays free: some terminals wrap when it is written. */
+    int width =
+        progress->width > 0 ? progress->width : pyi_terminal_width(fileno(progress->stream)) - 1;
+    pyi_progress_format(progress->pid, tally, width, line, sizeof(line));
+    fprintf(progress->stream, "\r%s\x1b[K", line);
+    fflush(progress->stream);
+    progress->drawn = true;
+}
+
+void pyi_progress_update(struct pyi_progress *progress, const struct pyi_tally *tally)
+{
+    if (!progress->enabled || tally->elapsed < progress->from)
+        return;
+    if (progress->terminal) {
+        draw(progress, tally);
+        return;
+    }
+    if (tally->elapsed - progress->written < line_every)
+        return;
+    char line[240];
+    pyi_progress_format(progress->pid, tally, 0, line, sizeof(line));
+    fprintf(progress->stream, "%s\n", line);
+    fflush(progress->stream);
+    progress->written = tally->elapsed;
+}
+
+void pyi_progress_erase(struct pyi_progress *progress)
+{
+    if (!progress->drawn)
+        return;
+    fputs("\r\x1b[K", progress->stream);
+    fflush(progress->stream);
+    progress->drawn = false;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Chooses the renderer, builds its options from the command line, and puts the result in its
+ * place: standard output, or a file that appears whole or not at all.
+ *
+ * Whether the session was loaded or just recorded makes no difference here. */
+#include "src/cli/report.h"
+#include "src/base/error.h"
+#include "src/base/output.h"
+#include "src/base/text.h"
+#include "src/cli/terminal.h"
+
+#include <errno.h>
+#include <pyinstrument/frame.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Name of the renderer by the rules of the command line: --html, -r, the outfile's ending, text. */
+static int choose_renderer(const struct pyi_console *console, struct pyi_report *report)
+{
+    const struct pyi_options *options = console->options;
+    const char *name = NULL;
+    if (pyi_options_given(options, PYI_OPT_HTML))
+        name = "html";
+    else if (pyi_options_given(options, PYI_OPT_RENDERER))
+        name = options->values[PYI_OPT_RENDERER];
+    if (name)
+        report->renderer = pyi_renderer_by_name(name);
+    else if (report->outfile)
+        report->renderer = pyi_renderer_by_path(report->outfile);
+    if (!report->renderer && !name)
+        report->renderer = pyi_renderer_by_name("text");
+    if (report->renderer)
+        return 0;
+    struct pyi_strbuf known = {0};
+    const struct pyi_renderer *row;
+    for (size_t i = 0; (row = pyi_renderer_at(i)) != NULL; i++)
+        pyi_strbuf_format(&known, "%s%s", i ? ", " : "", row->name);
+    char safe[120];
+    int status =
+        pyi_failure_say(console, "renderer-unknown", "unknown renderer '%s'; there are: %s",
+                        pyi_text_safe(pyi_text(name ? name : "text"), safe, sizeof(safe)),
+                        pyi_strbuf_get(&known).data);
+    pyi_strbuf_deinit(&known);
+    return status;
+}
+
+/* Finds out now what would otherwise be found out after the recording. */
+static int check_outfile(const struct pyi_console *console, const char *path)
+{
+    char safe[200];
+    pyi_text_safe(pyi_text(path), safe, sizeof(safe));
+    struct stat info;
+    if (stat(path, &info) == 0) {
+        if (S_ISDIR(info.st_mode))
+            return pyi_failure_say(console, "output-exists", "cannot write %s: it is a directory",
+                                   safe);
+        if (access(path, W_OK) != 0)
+            return pyi_failure_say(console, "output-exists", "cannot write %s: %s", safe,
+                                   strerror(errno));
+        /* Opening a pipe would wait for its reader. */
+        if (!S_ISREG(info.st_mode))
+            return 0;
+    }
+    struct pyi_error error = {0};
+    struct pyi_file *file;
+    if (pyi_file_create(path, &file, &error))
+        return pyi_failure_print(console, &error, "output-exists");
+    pyi_file_abandon(file);
+    return 0;
+}
+
+static bool takes(const struct pyi_renderer *renderer, const char *option)
+{
+    for (size_t i = 0; renderer->options[i]; i++) {
+        if (strcmp(renderer->options[i], option) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One of a pattern's two forms becomes processor_options.KEY; null where none was given. */
+static int set_pattern(const struct pyi_options *options, struct pyi_render_options *out,
+                       const char *key, enum pyi_option_id glob, enum pyi_option_id regex,
+                       const char *otherwise, struct pyi_error *err)
+{
+    if (pyi_options_given(options, regex))
+        otherwise = options->values[regex];
+    if (!pyi_options_given(options, glob))
+        return pyi_render_options_set_text(out, key, otherwise, err);
+    struct pyi_strbuf translated = {0};
+    struct pyi_sink sink = pyi_sink_strbuf(&translated);
+    int code = pyi_glob_to_regex(pyi_text(options->values[glob]), &sink, err);
+    if (!code)
+        code = translated.failed
+                   ? pyi_error_nomem(err)
+                   : pyi_render_options_set_text(out, key, pyi_strbuf_get(&translated).data, err);
+    pyi_strbuf_deinit(&translated);
+    return code;
+}
+
+static int set_patterns(const struct pyi_options *options, struct pyi_render_options *out,
+                        struct pyi_error *err)
+{
+    int code = pyi_render_options_set(out, "processor_options", "{}", err);
+    if (!code)
+        code = set_pattern(options, out, "processor_options.hide_regex", PYI_OPT_HIDE,
+                           PYI_OPT_HIDE_REGEX, NULL, err);
+    if (!code)
+        code = set_pattern(options, out, "processor_options.show_regex", PYI_OPT_SHOW,
+                           PYI_OPT_SHOW_REGEX,
+                           pyi_options_given(options, PYI_OPT_SHOW_ALL) ? ".*" : NULL, err);
+    return code;
+}
+
+static int set_switch(struct pyi_render_options *out, const char *key, bool on,
+                      struct pyi_error *err)
+{
+    return pyi_render_options_set(out, key, on ? "true" : "false", err);
+}
+
+/* What was said last wins; nothing said: the stream and the locale decide. */
+static int set_display(const struct pyi_options *options, bool to_file,
+                       struct pyi_render_options *out, struct pyi_error *err)
+{
+    const unsigned *order = options->order;
+    struct pyi_surroundings around = pyi_surroundings_of(STDOUT_FILENO);
+    bool unicode = to_file || pyi_surroundings_unicode(&around);
+    if (order[PYI_OPT_UNICODE] || order[PYI_OPT_NO_UNICODE])
+        unicode = order[PYI_OPT_UNICODE] > order[PYI_OPT_NO_UNICODE];
+    bool color = !to_file && pyi_surroundings_report_color(&around);
+    if (order[PYI_OPT_COLOR] || order[PYI_OPT_NO_COLOR])
+        color = order[PYI_OPT_COLOR] > order[PYI_OPT_NO_COLOR];
+    int code = set_switch(out, "unicode", unicode, err);
+    return code ? code : set_switch(out, "color", color, err);
+}
+
+static int set_render_options(const struct pyi_options *options, struct pyi_error *err,
+                              struct pyi_render_options *out)
+{
+    for (size_t i = 0; i < options->render_option_count; i++) {
+        const char *text = options->render_options[i];
+        const char *equals = strchr(text, '=');
+        struct pyi_strbuf key = {0};
+        pyi_strbuf_append(&key, text, equals ? (size_t)(equals - text) : strlen(text));
+        int code = key.failed ? pyi_error_nomem(err)
+                              : pyi_render_options_set(out, pyi_strbuf_get(&key).data,
+                                                       equals ? equals + 1 : NULL, err);
+        pyi_strbuf_deinit(&key);
+        if (code)
+            return code;
+    }
+    return PYI_OK;
+}
+
+static int build_options(const struct pyi_options *options, struct pyi_report *report,
+                         struct pyi_error *err)
+{
+    int code = pyi_render_options_new(&report->options, err);
+    if (!code && (report->renderer->flags & PYI_RENDERER_TREE))
+        code = set_patterns(options, report->options, err);
+    if (!code && (report->renderer->flags & PYI_RENDERER_TEXT))
+        code = set_display(options, report->outfile != NULL, report->options, err);
+    if (!code && pyi_options_given(options, PYI_OPT_TIMELINE))
+        code = set_switch(report->options, "timeline", true, err);
+    if (!code && pyi_options_given(options, PYI_OPT_SHOW_ALL))
+        code = set_switch(report->options, "show_all", true, err);
+    if (!code && pyi_options_given(options, PYI_OPT_IDLE) && takes(report->renderer, "idle"))
+        code = set_switch(report->options, "idle", true, err);
+    return code ? code : set_render_options(options, err, report->options);
+}
+
+/* "-p 1234" is most likely meant as a process id. */
+static const char *mistaken_pid(const struct pyi_options *options)
+{
+    for (size_t i = 0; i < options->render_option_count; i++) {
+        const char *text = options->render_options[i];
+        char path[40];
+        if (*text == '\0' || strlen(text) > 10 || strspn(text, "0123456789") != strlen(text))
+            continue;
+        snprintf(path, sizeof(path), "/proc/%s", text);
+        if (access(path, F_OK) == 0)
+            return text;
+    }
+    return NULL;
+}
+
+static int check_patterns(const struct pyi_console *console)
+{
+    const struct pyi_options *options = console->options;
+    if (pyi_options_given(options, PYI_OPT_HIDE) && pyi_options_given(options, PYI_OPT_HIDE_REGEX))
+        return pyi_usage_print(console, "You can't specify both --hide and --hide-regex");
+    int shows = pyi_options_given(options, PYI_OPT_SHOW) +
+                pyi_options_given(options, PYI_OPT_SHOW_REGEX) +
+                pyi_options_given(options, PYI_OPT_SHOW_ALL);
+    if (shows > 1)
+        return pyi_usage_print(console,
+                               "You can only specify one of --show, --show-regex and --show-all");
+    return 0;
+}
+
+int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out)
+{
+    const struct pyi_options *options = console->options;
+    *out = (struct pyi_report){.outfile = options->values[PYI_OPT_OUTFILE]};
+    int status = choose_renderer(console, out);
+    if (!status && out->outfile)
+        status = check_outfile(console, out->outfile);
+    if (!status)
+        status = check_patterns(console);
+    if (status)
+        return status;
+    const char *pid = mistaken_pid(options);
+    if (pid)
+        return pyi_usage_print(console, "-p sets an option of the renderer; did you mean --pid %s?",
+                               pid);
+    struct pyi_error error = {0};
+    if (build_options(options, out, &error))
+        return pyi_failure_print(console, &error, "render-failed");
+    if (pyi_renderer_check(out->renderer, out->options, &error)) {
+        return pyi_usage_print(console, "Failed to create %s. Check your renderer options.\n%s",
+                               out->renderer->class_name, error.message);
+    }
+    if ((out->renderer->flags & PYI_RENDERER_BINARY) && !out->outfile && isatty(STDOUT_FILENO))
+        return pyi_usage_print(console, "Can't write binary output to a terminal. Redirect to a "
+                                        "file or use --outfile.");
+    return 0;
+}
+
+void pyi_report_deinit(struct pyi_report *report)
+{
+    pyi_render_options_free(report->options);
+    report->options = NULL;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* A sink that gives up once the user has asked twice. */
+struct patience {
+    struct pyi_sink inner;
+    const struct pyi_report *report;
+};
+
+static bool given_up(const struct pyi_report *report)
+{
+    return report->interrupts && *report->interrupts > 1;
+}
+
+static int write_patiently(void *context, const void *bytes, size_t length, struct pyi_error *err)
+{
+    const struct patience *patience = context;
+    if (given_up(patience->report))
+        return pyi_error_set(err, PYI_E_OS, "writing the report was interrupted");
+    return patience->inner.write(patience->inner.context, bytes, length, err);
+}
+
+static int render_to(const struct pyi_report *report, struct pyi_session *session,
+                     struct pyi_sink inner, struct pyi_error *err)
+{
+    struct patience patience = {inner, report};
+    struct pyi_sink sink = {write_patiently, &patience};
+    return pyi_render(report->renderer, session, report->options, &sink, err);
+}
+
+static int write_file(const struct pyi_report *report, struct pyi_session *session,
+                      struct pyi_error *err)
+{
+    struct pyi_file *file;
+    int code = pyi_file_create(report->outfile, &file, err);
+    if (code)
+        return code;
+    code = render_to(report, session, pyi_file_sink(file), err);
+    if (code) {
+        pyi_file_abandon(file);
+        return code;
+    }
+    return pyi_file_commit(file, err);
+}
+
+static int write_stdout(const struct pyi_report *report, struct pyi_session *session,
+                        struct pyi_error *err)
+{
+    int fd = STDOUT_FILENO;
+    fflush(stdout);
+    return render_to(report, session, pyi_sink_fd(&fd), err);
+}
+
+static void store_and_hint(const struct pyi_console *console, const struct pyi_session *session)
+{
+    struct pyi_error error = {0};
+    char id[32];
+    if (pyi_store_save(session, id, &error)) {
+        pyi_warning_print(console, "the session could not be stored: %s", error.message);
+        return;
+    }
+    if (pyi_options_given(console->options, PYI_OPT_QUIET))
+        return;
+    printf("To view this report with different options, run:\n"
+           "    pyinstrument --load-prev %s [options]\n"
+           "\n",
+           id);
+    fflush(stdout);
+}
+
+/* A full disk must not cost the recording: the store may be on another one. */
+static void rescue(struct pyi_error *error, const struct pyi_session *session)
+{
+    char id[32];
+    if (error->os_errno != ENOSPC && error->os_errno != EDQUOT && error->os_errno != EFBIG)
+        return;
+    pyi_error_slug(error, "output-full");
+    if (pyi_store_save(session, id, NULL) == PYI_OK)
+        pyi_error_note(error, "the recording is kept: pyinstrument --load-prev %s", id);
+}
+
+int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
+                     struct pyi_session *session)
+{
+    struct pyi_error error = {0};
+    int code = report->outfile ? write_file(report, session, &error)
+                               : write_stdout(report, session, &error);
+    if (code && given_up(report))
+        return PYI_EXIT_INTERRUPTED;
+    if (code) {
+        rescue(&error, session);
+        return pyi_failure_print(
+            console, &error, report->outfile && error.os_errno ? "output-exists" : "render-failed");
+    }
+    if (strcmp(report->renderer->name, "text") == 0 && !report->outfile)
+        store_and_hint(console, session);
+    return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* report.h - from a session to a report in its place: which renderer, which options, where to. */
+#ifndef PYI_CLI_REPORT_H
+#define PYI_CLI_REPORT_H
+
+#include "src/cli/errors.h"
+#include <pyinstrument/renderer.h>
+#include <pyinstrument/session.h>
+#include <signal.h>
+
+struct pyi_report {
+    const struct pyi_renderer *renderer;
+    struct pyi_render_options *options;
+    const char *outfile;                     /* NULL: standard output */
+    const volatile sig_atomic_t *interrupts; /* writing is given up at the second; may be NULL */
+};
+
+/* Everything that can be wrong before a session exists: renderer, outfile, options. Returns 0, or
+ * the exit status after the message was printed. */
+int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out);
+/* Renders and, for text without an outfile, stores the session and prints the hint. Returns 0 or
+ * the exit status after the message was printed; PYI_EXIT_INTERRUPTED without one when writing
+ * was given up. */
+int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
+                     struct pyi_session *session);
+void pyi_report_deinit(struct pyi_report *report);
+
+#endif

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * recorder.c - the recorder's life and its loop: deadline, round, tracks, again.
+ *
+ * In: a process id or a command. Out: a session, counts, and how it ended. The target is only
+ * ever looked at through attach.h; nothing here knows what its memory looks like.
+ */
+#include <pyinstrument/recorder.h>
+
+#include "src/record/record.h"
+
+#include "src/base/array.h"
+#include "src/base/error.h"
+#include "src/record/ending.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define MS              1000000ull
+#define UPKEEP_TIME     (250 * MS) /* progress at most four times a second */
+#define CPU_TIME        (10 * MS)  /* how old the process's CPU clock may be at its end */
+#define THREAD_CPU_TIME (100 * MS) /* the same for threads, as long as they are few */
+#define FEW_THREADS     64
+#define STATUS_LOOKS    50
+#define BLIND_TIME      (1000 * MS) /* a living target without readable interpreter */
+/* Rounds in a row without the program's module that mean the program is over. */
+#define OUTSIDE_ROUNDS     2
+#define OUTSIDE_ROUNDS_ODD 5
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+
+void pyi_recorder_options_init(struct pyi_recorder_options *options)
+{
+    *options = (struct pyi_recorder_options){.interval = 0.001, .wait = 2};
+}
+
+static bool keep_string(struct pyi_recorder *recorder, const char **string)
+{
+    if (*string)
+        *string = pyi_arena_copy(&recorder->texts, *string, strlen(*string));
+    return *string != NULL;
+}
+
+static int copy_options(struct pyi_recorder *recorder, const struct pyi_recorder_options *options,
+                        struct pyi_error *err)
+{
+    struct pyi_recorder_options *copy = &recorder->options;
+    if (options)
+        *copy = *options;
+    else
+        pyi_recorder_options_init(copy);
+    const char **strings[] = {&copy->thread, &copy->target_description, &copy->libpython,
+                              &copy->assume_version, &copy->dump_image};
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+        if (*strings[i] && !keep_string(recorder, strings[i]))
+            return pyi_error_nomem(err);
+    return 0;
+}
+
+static int new_recorder(const struct pyi_recorder_options *options, struct pyi_recorder **out,
+                        struct pyi_error *err)
+{
+    struct pyi_recorder *recorder = calloc(1, sizeof(*recorder));
+    if (!recorder)
+        return pyi_error_nomem(err);
+    pyi_clock_init(&recorder->clock);
+    recorder->end_detail = -1;
+    recorder->ending = -1;
+    int code = copy_options(recorder, options, err);
+    if (!code)
+        code = pyi_session_new(&recorder->session, err);
+    if (!code)
+        code = pyi_ledger_init(&recorder->ledger, recorder->session,
+                               pyi_pace_interval(recorder->options.interval), err);
+    if (code) {
+        pyi_recorder_free(recorder);
+        return code;
+    }
+    recorder->started = recorder->clock.now(&recorder->clock);
+    recorder->start_time = recorder->clock.wall(&recorder->clock);
+    *out = recorder;
+    return 0;
+}
+
+int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
+                        struct pyi_recorder **out, struct pyi_error *err)
+{
+    struct pyi_recorder *recorder = NULL;
+    int code = new_recorder(options, &recorder, err);
+    if (code)
+        return code;
+    recorder->pid = pid;
+    recorder->ending = pyi_ending_watch(pid);
+    code = pyi_recorder_open_target(recorder, recorder->options.wait, err);
+    if (!code) {
+        const char *wanted = recorder->options.target_description;
+        if (wanted)
+            pyi_strbuf_string(&recorder->description, wanted);
+        else
+            pyi_strbuf_format(&recorder->description, "Process %d: %s", (int)pid,
+                              recorder->processes[0].command.data);
+        if (recorder->description.failed)
+            code = pyi_error_nomem(err);
+    }
+    if (code) {
+        pyi_recorder_free(recorder);
+        return code;
+    }
+    *out = recorder;
+    return 0;
+}
+
+int pyi_recorder_launch(char *const argv[], int program_argument,
+                        const struct pyi_recorder_options *options, struct pyi_recorder **out,
+                        struct pyi_error *err)
+{
+    struct pyi_recorder *recorder = NULL;
+    int code = new_recorder(options, &recorder, err);
+    if (code)
+        return code;
+    recorder->launched = true;
+    if (argv && argv[0])
+        pyi_program_init(&recorder->program, argv, program_argument);
+    if (recorder->program.script && !keep_string(recorder, &recorder->program.script))
+        code = pyi_error_nomem(err);
+    if (recorder->options.target_description)
+        pyi_strbuf_string(&recorder->description, recorder->options.target_description);
+    else if (argv && argv[0])
+        pyi_program_describe(&recorder->description, argv, program_argument);
+    if (recorder->description.failed)
+        code = pyi_error_nomem(err);
+    if (!code)
+        code = pyi_child_start(&recorder->child, argv, err);
+    if (code) {
+        pyi_recorder_free(recorder);
+        return code;
+    }
+    recorder->pid = recorder->child.pid;
+    recorder->started = recorder->clock.now(&recorder->clock);
+    *out = recorder;
+    return 0;
+}
+
+void pyi_recorder_free(struct pyi_recorder *recorder)
+{
+    if (!recorder)
+        return;
+    pyi_recorder_close_target(recorder);
+    pyi_cleanup_close(&recorder->ending);
+    for (size_t i = 0; i < recorder->track_count; i++) {
+        pyi_track_deinit(recorder->tracks[i]);
+        free(recorder->tracks[i]);
+    }
+    free(recorder->tracks);
+    free(recorder->by_index);
+    free(recorder->processes);
+    free(recorder->notes);
+    pyi_ledger_deinit(&recorder->ledger);
+    pyi_session_free(recorder->session);
+    pyi_arena_free(&recorder->paths.arena);
+    pyi_arena_free(&recorder->texts);
+    pyi_strbuf_deinit(&recorder->description);
+    free(recorder);
+}
+
+void pyi_recorder_note(struct pyi_recorder *recorder, const char *format, ...)
+{
+    struct pyi_strbuf text = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    pyi_strbuf_vformat(&text, format, arguments);
+    va_end(arguments);
+    const struct pyi_log log = {recorder->options.log, recorder->options.context};
+    pyi_log(&log, "record", "%s", text.data ? text.data : "");
+    const char *copy =
+        text.failed ? NULL : pyi_arena_copy(&recorder->texts, text.data, text.length);
+    if (copy && pyi_array_reserve(&recorder->notes, &recorder->note_capacity,
+                                  recorder->note_count + 1, sizeof(*recorder->notes)))
+        recorder->notes[recorder->note_count++] = (struct pyi_text){copy, text.length};
+    pyi_strbuf_deinit(&text);
+}
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end end, int detail,
+                         uint64_t when)
+{
+    recorder->end = end;
+    recorder->end_detail = detail;
+    recorder->ended = when;
+}
+
+static void finish_status(struct pyi_recorder *recorder, int status)
+{
+    if (WIFSIGNALED(status)) {
+        recorder->end = PYI_END_SIGNAL;
+        recorder->end_detail = WTERMSIG(status);
+    } else if (WIFEXITED(status)) {
+        recorder->end = PYI_END_EXIT;
+        recorder->end_detail = WEXITSTATUS(status);
+    }
+}
+
+void pyi_recorder_finish_exit(struct pyi_recorder *recorder, uint64_t when)
+{
+    pyi_recorder_finish(recorder, PYI_END_EXIT, -1, when);
+    int status = 0;
+    if (recorder->launched) {
+        if (pyi_child_ended(&recorder->child, &status))
+            finish_status(recorder, status);
+        return;
+    }
+    /* A process on its way out has no status yet; it is there within a moment. */
+    struct pyi_clock *clock = &recorder->clock;
+    for (int i = 0; i < STATUS_LOOKS && !pyi_clock_stopped(clock); i++) {
+        if (pyi_ending_status(recorder->ending, recorder->pid, &status)) {
+            finish_status(recorder, status);
+            return;
+        }
+        clock->wait(clock, clock->now(clock) + MS);
+    }
+}
+
+/* The target could not be read any more, at `now`. */
+static int handle_gone(struct pyi_recorder *recorder, uint64_t now, struct pyi_error *err)
+{
+    uint64_t when = recorder->outside_rounds ? recorder->outside_since : now;
+    switch (pyi_target_fate(recorder->target)) {
+    case PYI_FATE_EXEC:
+        return pyi_recorder_follow_exec(recorder, now, err);
+    case PYI_FATE_FINALIZED:
+        if (!recorder->launched)
+            pyi_recorder_note(recorder, "the interpreter was finalized");
+        pyi_recorder_finish_exit(recorder, when);
+        return 0;
+    case PYI_FATE_ENDED:
+        pyi_recorder_finish_exit(recorder, when);
+        return 0;
+    case PYI_FATE_ALIVE:
+        break;
+    }
+    recorder->epoch++;
+    if (!recorder->blind_since)
+        recorder->blind_since = now;
+    if (now - recorder->blind_since > BLIND_TIME) {
+        pyi_recorder_note(recorder, "the interpreter could not be found any more");
+        pyi_recorder_finish_exit(recorder, recorder->blind_since);
+    }
+    return 0;
+}
+
+/* ---- ticks
+ * --------------------------------------------------------------------------------------- */
+
+/* Whether the main thread of a launched program has left the program. Code that switches stacks
+ * below Python (greenlets) leaves the module without the program being over. */
+static bool is_outside(struct pyi_recorder *recorder, const struct pyi_round *round)
+{
+    const struct pyi_stack *stack = pyi_round_main(round);
+    if (stack && (stack->status == PYI_STACK_LOST || stack->truncated ||
+                  pyi_program_find(&recorder->program, stack)))
+        return false;
+    return (stack && pyi_program_is_shutdown(stack)) || !pyi_program_switches_stacks(recorder->pid);
+}
+
+/* How many such rounds in a row are believed: a stack with other frames may be torn. */
+static unsigned rounds_believed(const struct pyi_round *round)
+{
+    const struct pyi_stack *stack = pyi_round_main(round);
+    bool clear = !stack || !stack->depth || pyi_program_is_shutdown(stack);
+    return clear ? OUTSIDE_ROUNDS : OUTSIDE_ROUNDS_ODD;
+}
+
+static int tick(struct pyi_recorder *recorder, uint64_t now, struct pyi_error *err)
+{
+    struct pyi_round round = {0};
+    int code = pyi_target_round(recorder->target, &round, err);
+    if (code == PYI_E_GONE)
+        return handle_gone(recorder, now, err);
+    if (code)
+        return code;
+    recorder->blind_since = 0;
+    recorder->ticks++;
+    if (recorder->launched && is_outside(recorder, &round)) {
+        recorder->epoch++;
+        if (!recorder->outside_rounds++)
+            recorder->outside_since = now;
+        if (recorder->outside_rounds >= rounds_believed(&round))
+            pyi_recorder_finish_exit(recorder, recorder->outside_since);
+        return 0;
+    }
+    recorder->outside_rounds = 0;
+    return pyi_recorder_take_round(recorder, &round, now, true, err);
+}
+
+static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
+{
+    recorder->last_cpu = now;
+    double used = recorder->target ? pyi_target_cpu(recorder->target) : -1;
+    if (used >= 0)
+        recorder->processes[recorder->process_count - 1].cpu_end = used;
+}
+
+static void count_own_cpu(struct pyi_recorder *recorder)
+{
+    if (recorder->recording)
+        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark;
+}
+
+void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
+{
+    if (now - recorder->last_cpu >= CPU_TIME)
+        read_cpu(recorder, now);
+    if (now - recorder->last_thread_cpu >=
+        THREAD_CPU_TIME * (1 + recorder->by_index_count / FEW_THREADS)) {
+        recorder->last_thread_cpu = now;
+        pyi_recorder_read_thread_cpu(recorder);
+    }
+    if (now >= recorder->next_paths) {
+        recorder->next_paths = now + 2 * (now - recorder->started);
+        pyi_recorder_read_paths(recorder, true);
+    }
+    if (now - recorder->last_upkeep < UPKEEP_TIME)
+        return;
+    recorder->last_upkeep = now;
+    if (!recorder->options.progress)
+        return;
+    count_own_cpu(recorder);
+    struct pyi_tally tally;
+    pyi_recorder_tally(recorder, &tally);
+    recorder->options.progress(recorder->options.context, &tally);
+}
+
+/* Returns at the deadline or when stopped; longer waits are interrupted for upkeep. */
+static void wait_until(struct pyi_recorder *recorder, uint64_t deadline)
+{
+    struct pyi_clock *clock = &recorder->clock;
+    uint64_t now = clock->now(clock);
+    while (now < deadline && !pyi_clock_stopped(clock)) {
+        uint64_t until = deadline - now > UPKEEP_TIME ? now + UPKEEP_TIME : deadline;
+        clock->wait(clock, until);
+        now = clock->now(clock);
+        if (until < deadline)
+            pyi_recorder_upkeep(recorder, now);
+    }
+}
+
+static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    struct pyi_clock *clock = &recorder->clock;
+    uint64_t limit = UINT64_MAX;
+    if (recorder->options.duration > 0)
+        limit = recorder->started + pyi_pace_interval(recorder->options.duration);
+    while (recorder->end == PYI_END_NONE) {
+        wait_until(recorder, recorder->pace.next < limit ? recorder->pace.next : limit);
+        bool stopped = pyi_clock_stopped(clock);
+        uint64_t now = clock->now(clock);
+        int code = tick(recorder, now, err);
+        if (code)
+            return code;
+        if (recorder->end != PYI_END_NONE)
+            break;
+        if (stopped || now >= limit) {
+            pyi_recorder_finish(recorder, stopped ? PYI_END_STOPPED : PYI_END_DURATION, -1, now);
+            break;
+        }
+        pyi_recorder_upkeep(recorder, now);
+        pyi_pace_advance(&recorder->pace, clock->now(clock));
+    }
+    return 0;
+}
+
+/* Last looks at the target, while it is there. */
+static void close_books(struct pyi_recorder *recorder)
+{
+    uint64_t now = recorder->clock.now(&recorder->clock);
+    if (!recorder->ended)
+        recorder->ended = now;
+    count_own_cpu(recorder);
+    if (recorder->recording) {
+        read_cpu(recorder, now);
+        pyi_recorder_read_thread_cpu(recorder);
+        pyi_recorder_read_paths(recorder, true);
+    }
+    if (recorder->process_count)
+        recorder->processes[recorder->process_count - 1].end = recorder->ended;
+}
+
+int pyi_recorder_run(struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    if (recorder->end != PYI_END_NONE)
+        return 0;
+    unsigned long slack = pyi_clock_sharpen();
+    int code = 0;
+    if (!recorder->recording)
+        code = recorder->launched ? pyi_recorder_begin_launched(recorder, err)
+                                  : pyi_recorder_begin_attached(recorder, err);
+    if (!code && recorder->recording)
+        code = loop(recorder, err);
+    if (recorder->launched && recorder->end == PYI_END_STOPPED) {
+        int status = 0;
+        if (pyi_child_ended(&recorder->child, &status))
+            finish_status(recorder, status);
+    }
+    close_books(recorder);
+    pyi_clock_blunt(slack);
+    return code;
+}
+
+void pyi_recorder_stop(struct pyi_recorder *recorder)
+{
+    pyi_clock_stop(&recorder->clock);
+}
+
+int pyi_recorder_wait(struct pyi_recorder *recorder, int *status, struct pyi_error *err)
+{
+    if (!recorder->launched)
+        return pyi_error_set(err, PYI_E_INVALID, "process %d was not started here",
+                             (int)recorder->pid);
+    int value = 0;
+    int code = pyi_child_wait(&recorder->child, &value, err);
+    if (code)
+        return code;
+    if (recorder->end == PYI_END_EXIT && recorder->end_detail < 0)
+        finish_status(recorder, value);
+    *status = value;
+    return 0;
+}
+
+/* ---- answers
+ * -------------------------------------------------------------------------------------- */
+
+enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int *detail)
+{
+    if (detail)
+        *detail = recorder->end_detail;
+    return recorder->end;
+}
+
+pid_t pyi_recorder_pid(const struct pyi_recorder *recorder)
+{
+    return recorder->pid;
+}
+
+int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session **out,
+                              struct pyi_error *err)
+{
+    if (!recorder->session)
+        return pyi_error_set(err, PYI_E_INVALID, "the session was taken already");
+    for (size_t i = 0; i < recorder->track_count; i++) {
+        int code = pyi_track_settle(recorder->tracks[i], &recorder->ledger, err);
+        if (code)
+            return code;
+    }
+    int code = pyi_recorder_assemble(recorder, recorder->session, err);
+    if (code)
+        return code;
+    *out = recorder->session;
+    recorder->session = NULL;
+    return 0;
+}
+
+int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
+                          struct pyi_error *err)
+{
+    if (!recorder->session)
+        return pyi_error_set(err, PYI_E_INVALID, "the session was taken already");
+    struct pyi_session *copy = NULL;
+    int code = pyi_session_new(&copy, err);
+    if (!code)
+        code = pyi_recorder_assemble(recorder, copy, err);
+    if (code) {
+        pyi_session_free(copy);
+        return code;
+    }
+    *out = copy;
+    return 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tally.c - how well a recording went, in numbers and as one line of text.
+ *
+ * In: a recorder's counts. Out: struct pyi_tally, and the line the user reads at the end. Says
+ * only what was counted: a sample is called verified only when edges are being proven.
+ */
+#include <pyinstrument/recorder.h>
+
+#include "src/base/output.h"
+#include "src/record/record.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What the session keeps for one stack and one frame text: entries and their share of the hash
+ * tables. An estimate; its own counts are not public. */
+#define BYTES_PER_STACK 28
+#define BYTES_PER_FRAME 160
+
+static uint64_t memory_held(const struct pyi_recorder *recorder)
+{
+    uint64_t bytes = sizeof(*recorder) + recorder->texts.total + recorder->paths.arena.total +
+                     recorder->track_capacity * sizeof(struct pyi_track *) +
+                     (uint64_t)recorder->ledger.top_stack * BYTES_PER_STACK +
+                     recorder->ledger.frames.lines.count * BYTES_PER_FRAME;
+    for (size_t i = 0; i < recorder->track_count; i++)
+        bytes += pyi_track_memory(recorder->tracks[i]);
+    return bytes;
+}
+
+static uint64_t read_calls(const struct pyi_recorder *recorder)
+{
+    struct pyi_target_stats stats = {0};
+    if (recorder->recording && recorder->target)
+        pyi_target_stats(recorder->target, &stats);
+    uint64_t current = stats.read_calls > recorder->read_calls_start && recorder->recording
+                           ? stats.read_calls - recorder->read_calls_start
+                           : 0;
+    return recorder->read_calls + current;
+}
+
+static double elapsed(const struct pyi_recorder *recorder)
+{
+    uint64_t until = recorder->ended;
+    if (!until)
+        until = recorder->last_round > recorder->last_upkeep ? recorder->last_round
+                                                             : recorder->last_upkeep;
+    return until > recorder->started ? (double)(until - recorder->started) / 1e9 : 0;
+}
+
+void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out)
+{
+    double limit = recorder->options.duration;
+    *out = (struct pyi_tally){
+        .elapsed = elapsed(recorder),
+        .limit = limit > 0 ? limit : 0,
+        .ticks = recorder->ticks,
+        .samples = recorder->samples,
+        .verified = recorder->verified,
+        .retried = recorder->retried,
+        .truncated = recorder->truncated,
+        .lost = recorder->lost,
+        .missed = recorder->pace.missed,
+        .read_calls = read_calls(recorder),
+        .unobserved = (double)recorder->ledger.unobserved / 1e9,
+        .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
+        .memory = memory_held(recorder),
+        .threads = recorder->track_count,
+        .verifying = recorder->verified > 0,
+    };
+}
+
+/* ---- the last line -------------------------------------------------------------------------- */
+
+/* 1234567 -> "1,234,567" */
+static void write_grouped(struct pyi_output *output, uint64_t value)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof(digits), "%" PRIu64, value);
+    for (int i = 0; i < length; i++) {
+        if (i && (length - i) % 3 == 0)
+            pyi_output_char(output, ',');
+        pyi_output_char(output, digits[i]);
+    }
+}
+
+static void write_count(struct pyi_output *output, const char *before, uint64_t value,
+                        const char *after)
+{
+    pyi_output_string(output, before);
+    write_grouped(output, value);
+    pyi_output_string(output, after);
+}
+
+int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sink *sink,
+                     struct pyi_error *err)
+{
+    struct pyi_output output;
+    pyi_output_init(&output, sink);
+    write_count(&output, "", tally->samples, tally->samples == 1 ? " sample" : " samples");
+    pyi_output_format(&output, " in %.2f s: ", tally->elapsed);
+    if (tally->verifying)
+        write_count(&output, "", tally->verified, " verified");
+    else
+        write_count(&output, "", tally->samples, " checked");
+    if (tally->retried)
+        write_count(&output, " (", tally->retried, " on retry)");
+    write_count(&output, ", ", tally->truncated, " truncated");
+    write_count(&output, ", ", tally->lost, " lost");
+    write_count(&output, ", ", tally->missed,
+                tally->missed == 1 ? " tick missed" : " ticks missed");
+    if (tally->unobserved > 0)
+        pyi_output_format(&output, ", %.2f s unobserved", tally->unobserved);
+    if (tally->stops) {
+        write_count(&output, "; target stopped ", tally->stops,
+                    tally->stops == 1 ? " time" : " times");
+        pyi_output_format(&output, " for %.3f s", tally->stopped);
+    } else {
+        pyi_output_string(&output, "; target never stopped");
+    }
+    double share = tally->elapsed > 0 ? 100 * tally->profiler_cpu / tally->elapsed : 0;
+    pyi_output_format(&output, "; profiler used %.1f %% of a core", share);
+    return pyi_output_finish(&output, err);
+}

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * track.c - stacks of one thread become records.
+ *
+ * In: one stack, or nothing, per round. Out: records of whole nanoseconds. Knows nothing of
+ * clocks, of other threads and of why a round came late.
+ *
+ * Where time goes. A delivered stack gets the time since the last delivered one: rounds in
+ * between whose stack was lost are thereby shared out to the next stack that could be read. Only
+ * when that is more than ten intervals too much (a lost stretch or a late recorder) nobody knows
+ * what ran: if the stacks on both sides are the same one, it gets the time; otherwise the sample
+ * keeps one interval and the rest goes to the frames common to both sides, under [unobserved].
+ * A thread's first sample gets one round as well: threads shorter than a round are then counted
+ * with their true time on average.
+ */
+#include "src/record/track.h"
+
+#include "src/base/array.h"
+#include "src/base/error.h"
+#include <stdlib.h>
+
+#define LATE_INTERVALS 10
+#define LONG_TIME      0x80000000u
+
+/* ---- the ledger ------------------------------------------------------------------------------ */
+
+static int intern_own_frame(struct pyi_session *session, const char *name, const char *path,
+                            uint32_t *out, struct pyi_error *err)
+{
+    struct pyi_strbuf text = {0};
+    pyi_frames_identifier(&text, pyi_text(name), pyi_text(path), 0);
+    int code = text.failed ? pyi_error_nomem(err)
+                           : pyi_session_intern_frame(session, pyi_strbuf_get(&text), out, err);
+    pyi_strbuf_deinit(&text);
+    return code;
+}
+
+int pyi_ledger_init(struct pyi_ledger *ledger, struct pyi_session *session, uint64_t interval,
+                    struct pyi_error *err)
+{
+    uint32_t unobserved = 0, truncated = 0;
+    int code = intern_own_frame(session, "[unobserved]", "<gap>", &unobserved, err);
+    if (!code)
+        code = intern_own_frame(session, "[truncated]", "<truncated>", &truncated, err);
+    if (code)
+        return code;
+    *ledger = (struct pyi_ledger){
+        .session = session,
+        .interval = interval,
+        .unobserved_frame = unobserved,
+        .truncated_frame = truncated,
+    };
+    return 0;
+}
+
+void pyi_ledger_deinit(struct pyi_ledger *ledger)
+{
+    pyi_frames_deinit(&ledger->frames);
+}
+
+static int push(struct pyi_ledger *ledger, uint32_t parent, uint32_t frame, uint32_t *out,
+                struct pyi_error *err)
+{
+    uint32_t stack = 0;
+    int code = pyi_session_push_frame(ledger->session, parent, frame, &stack, err);
+    if (code)
+        return code;
+    if (stack > ledger->top_stack)
+        ledger->top_stack = stack;
+    *out = stack;
+    return 0;
+}
+
+static int push_entry(struct pyi_ledger *ledger, uint32_t parent,
+                      const struct pyi_stack_entry *entry, uint32_t *out, struct pyi_error *err)
+{
+    uint32_t frame = 0;
+    int code = pyi_frames_get(&ledger->frames, ledger->session, ledger->target, entry, &frame, err);
+    return code ? code : push(ledger, parent, frame, out, err);
+}
+
+/* Longer than a sample may answer for. */
+static bool is_gap(const struct pyi_ledger *ledger, uint64_t time)
+{
+    return time > ledger->interval * (LATE_INTERVALS + 1); /* fits: intervals are <= 1e18 ns */
+}
+
+/* ---- records -----------------------------------------------------------------------------------
+ */
+
+static int set_time(struct pyi_track *track, struct pyi_slot *slot, uint64_t time,
+                    struct pyi_error *err)
+{
+    if (slot->time & LONG_TIME) {
+        track->long_times[slot->time & ~LONG_TIME] = time;
+        return 0;
+    }
+    if (time < LONG_TIME) {
+        slot->time = (uint32_t)time;
+        return 0;
+    }
+    if (track->long_count >= LONG_TIME)
+        return pyi_error_set(err, PYI_E_LIMIT, "more than 2^31 long records of one thread");
+    if (!pyi_array_reserve(&track->long_times, &track->long_capacity, track->long_count + 1,
+                           sizeof(*track->long_times)))
+        return pyi_error_nomem(err);
+    track->long_times[track->long_count] = time;
+    slot->time = LONG_TIME | (uint32_t)track->long_count++;
+    return 0;
+}
+
+static int add_record(struct pyi_track *track, uint32_t stack, uint64_t time, struct pyi_error *err)
+{
+    if (!time)
+        return 0;
+    if (track->count && !track->parted && track->slots[track->count - 1].stack == stack)
+        return set_time(track, &track->slots[track->count - 1],
+                        pyi_track_time(track, track->count - 1) + time, err);
+    if (!pyi_array_reserve(&track->slots, &track->slot_capacity, track->count + 1,
+                           sizeof(*track->slots)))
+        return pyi_error_nomem(err);
+    struct pyi_slot slot = {.stack = stack};
+    int code = set_time(track, &slot, time, err);
+    if (code)
+        return code;
+    track->slots[track->count++] = slot;
+    track->parted = false;
+    return 0;
+}
+
+/* `prefix`: the stack under which nobody knows what ran. */
+static int add_unobserved(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t prefix,
+                          uint64_t time, struct pyi_error *err)
+{
+    uint32_t stack = 0;
+    int code = push(ledger, prefix, ledger->unobserved_frame, &stack, err);
+    if (!code)
+        code = add_record(track, stack, time, err);
+    if (!code)
+        ledger->unobserved += time;
+    return code;
+}
+
+int pyi_track_settle(struct pyi_track *track, struct pyi_ledger *ledger, struct pyi_error *err)
+{
+    uint64_t open = track->present - track->accounted;
+    if (!open)
+        return 0;
+    int code;
+    if (track->delivered && !is_gap(ledger, open)) {
+        uint32_t last = track->depth ? track->levels[track->depth - 1].stack : track->root;
+        code = add_record(track, last, open, err);
+    } else {
+        code = add_unobserved(track, ledger, track->root, open, err);
+    }
+    if (!code)
+        track->accounted = track->present;
+    return code;
+}
+
+/* ---- coming, going, names ------------------------------------------------------------------- */
+
+static int thread_root(struct pyi_ledger *ledger, struct pyi_text name, uint64_t ident,
+                       uint32_t *out, struct pyi_error *err)
+{
+    struct pyi_strbuf text = {0};
+    pyi_frames_thread(&text, name, ident);
+    uint32_t frame = 0;
+    int code = text.failed
+                   ? pyi_error_nomem(err)
+                   : pyi_session_intern_frame(ledger->session, pyi_strbuf_get(&text), &frame, err);
+    pyi_strbuf_deinit(&text);
+    return code ? code : push(ledger, PYI_STACK_ROOT, frame, out, err);
+}
+
+/* When a thread that was not there in the round `before` is taken to have begun. */
+static uint64_t begin_of(const struct pyi_ledger *ledger, uint64_t before, uint64_t now)
+{
+    return is_gap(ledger, now - before) ? now - ledger->interval : before;
+}
+
+int pyi_track_init(struct pyi_track *track, struct pyi_ledger *ledger, struct pyi_text name,
+                   uint64_t ident, uint64_t before, uint64_t now, struct pyi_error *err)
+{
+    uint32_t root = 0;
+    int code = thread_root(ledger, name, ident, &root, err);
+    if (code)
+        return code;
+    struct pyi_strbuf copy = {0};
+    pyi_strbuf_text(&copy, name);
+    if (copy.failed) {
+        pyi_strbuf_deinit(&copy);
+        return pyi_error_nomem(err);
+    }
+    uint64_t begin = begin_of(ledger, before, now);
+    *track = (struct pyi_track){
+        .name = copy,
+        .ident = ident,
+        .root = root,
+        .start = begin,
+        .accounted = begin,
+        .present = now,
+        .cpu_start = -1,
+        .cpu_end = -1,
+    };
+    return 0;
+}
+
+void pyi_track_deinit(struct pyi_track *track)
+{
+    pyi_strbuf_deinit(&track->name);
+    pyi_strbuf_deinit(&track->source);
+    free(track->levels);
+    free(track->slots);
+    free(track->long_times);
+    free(track->jumps);
+    *track = (struct pyi_track){0};
+}
+
+void pyi_track_detach(struct pyi_track *track)
+{
+    for (size_t i = 0; i < track->depth; i++)
+        track->levels[i].code = NULL;
+}
+
+uint64_t pyi_track_memory(const struct pyi_track *track)
+{
+    return sizeof(*track) + track->name.capacity + track->source.capacity +
+           track->level_capacity * sizeof(*track->levels) +
+           track->slot_capacity * sizeof(*track->slots) +
+           track->long_capacity * sizeof(*track->long_times) +
+           track->jump_capacity * sizeof(*track->jumps);
+}
+
+/* The same frames as `stack` above another thread frame. `path` is scratch. */
+static int move_stack(struct pyi_ledger *ledger, uint32_t stack, uint32_t root, uint32_t **path,
+                      size_t *capacity, uint32_t *out, struct pyi_error *err)
+{
+    size_t depth = pyi_session_stack_depth(ledger->session, stack);
+    if (!pyi_array_reserve(path, capacity, depth, sizeof(**path)))
+        return pyi_error_nomem(err);
+    for (size_t i = depth; i-- > 0; stack = pyi_session_stack_parent(ledger->session, stack))
+        (*path)[i] = pyi_session_stack_frame(ledger->session, stack);
+    uint32_t moved = root;
+    int code = 0;
+    for (size_t i = 1; i < depth && !code; i++)
+        code = push(ledger, moved, (*path)[i], &moved, err);
+    if (!code)
+        *out = moved;
+    return code;
+}
+
+static int move_records(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t root,
+                        struct pyi_error *err)
+{
+    uint32_t *path = NULL;
+    size_t capacity = 0;
+    int code = 0;
+    for (size_t i = 0; i < track->count && !code; i++)
+        code = move_stack(ledger, track->slots[i].stack, root, &path, &capacity,
+                          &track->slots[i].stack, err);
+    for (size_t i = 0; i < track->depth && !code; i++)
+        code = move_stack(ledger, track->levels[i].stack, root, &path, &capacity,
+                          &track->levels[i].stack, err);
+    free(path);
+    return code;
+}
+
+int pyi_track_rename(struct pyi_track *track, struct pyi_ledger *ledger, struct pyi_text name,
+                     struct pyi_error *err)
+{
+    uint32_t root = 0;
+    int code = thread_root(ledger, name, track->ident, &root, err);
+    if (!code && root != track->root)
+        code = move_records(track, ledger, root, err);
+    if (code)
+        return code;
+    track->root = root;
+    pyi_strbuf_reset(&track->name);
+    pyi_strbuf_text(&track->name, name);
+    return track->name.failed ? pyi_error_nomem(err) : 0;
+}
+
+int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t before, uint64_t now,
+                  struct pyi_error *err)
+{
+    if (track->present == before || track->present == now) {
+        track->present = now;
+        return 0;
+    }
+    int code = pyi_track_settle(track, ledger, err);
+    if (code)
+        return code;
+    uint64_t begin = begin_of(ledger, before, now);
+    if (!track->count) {
+        track->start = begin;
+    } else if (begin > track->accounted) {
+        if (!pyi_array_reserve(&track->jumps, &track->jump_capacity, track->jump_count + 1,
+                               sizeof(*track->jumps)))
+            return pyi_error_nomem(err);
+        track->jumps[track->jump_count++] = (struct pyi_attach_jump){
+            .record = track->count,
+            .seconds = (double)(begin - track->accounted) / 1e9,
+        };
+        track->parted = true;
+    }
+    track->accounted = begin;
+    track->present = now;
+    return 0;
+}
+
+/* ---- a delivered stack -------------------------------------------------------------------------
+ */
+
+/* Where the new stack leaves the old one. */
+struct parting {
+    uint32_t prefix; /* stack of what both have in common */
+    bool found;
+};
+
+/* The stacks differ at level `i`, above `parent`. A frame that only stands on another line is
+ * still the same frame: it belongs to the common part, without a line. */
+static int part_at(struct pyi_ledger *ledger, const struct pyi_track *track, size_t i,
+                   uint32_t parent, const struct pyi_stack_entry *entry, struct parting *parting,
+                   struct pyi_error *err)
+{
+    parting->found = true;
+    parting->prefix = parent;
+    const struct pyi_code *old = track->levels[i].code;
+    if (!old || !pyi_code_same(old, entry->code))
+        return 0;
+    struct pyi_stack_entry unlined = *entry;
+    unlined.line = 0;
+    return push_entry(ledger, parent, &unlined, &parting->prefix, err);
+}
+
+/* Writes the new stack over the old one from level `from` on. `parting` NULL: not wanted. */
+static int write_levels(struct pyi_track *track, struct pyi_ledger *ledger,
+                        const struct pyi_stack_entry *entries, size_t depth, size_t from,
+                        uint32_t bottom, struct parting *parting, struct pyi_error *err)
+{
+    if (!pyi_array_reserve(&track->levels, &track->level_capacity, depth, sizeof(*track->levels)))
+        return pyi_error_nomem(err);
+    uint32_t parent = from ? track->levels[from - 1].stack : bottom;
+    for (size_t i = from; i < depth; i++) {
+        uint32_t stack = 0;
+        int code = push_entry(ledger, parent, &entries[i], &stack, err);
+        if (!code && parting && !parting->found && i < track->depth &&
+            stack != track->levels[i].stack)
+            code = part_at(ledger, track, i, parent, &entries[i], parting, err);
+        if (code)
+            return code;
+        if (parting && !parting->found && i >= track->depth) {
+            parting->found = true;
+            parting->prefix = parent;
+        }
+        track->levels[i] = (struct pyi_level){entries[i].code, stack};
+        parent = stack;
+    }
+    if (parting && !parting->found) {
+        parting->found = true;
+        parting->prefix = parent; /* the new stack is the lower part of the old one */
+    }
+    return 0;
+}
+
+static size_t common_levels(const struct pyi_track *track, const struct pyi_stack *stack,
+                            size_t base, size_t depth, uint64_t epoch)
+{
+    if (!track->delivered || track->epoch != epoch || track->base != base ||
+        track->truncated != stack->truncated)
+        return 0;
+    size_t common = stack->status == PYI_STACK_SAME ? stack->depth : stack->common;
+    common = common > base ? common - base : 0;
+    if (common > track->depth)
+        common = track->depth;
+    return common < depth ? common : depth;
+}
+
+static int account(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t old,
+                   const struct parting *parting, uint64_t now, struct pyi_error *err)
+{
+    uint32_t stack = track->depth ? track->levels[track->depth - 1].stack : track->root;
+    uint64_t time = now - track->accounted;
+    int code = 0;
+    if (is_gap(ledger, time) && !(track->delivered && stack == old)) {
+        uint32_t prefix = parting->found ? parting->prefix : track->root;
+        code = add_unobserved(track, ledger, prefix, time - ledger->interval, err);
+        time = ledger->interval;
+    }
+    return code ? code : add_record(track, stack, time, err);
+}
+
+int pyi_track_deliver(struct pyi_track *track, struct pyi_ledger *ledger,
+                      const struct pyi_stack *stack, size_t base, uint64_t epoch, uint64_t now,
+                      struct pyi_error *err)
+{
+    if (base > stack->depth)
+        base = stack->depth;
+    size_t depth = stack->depth - base;
+    uint32_t old =
+        track->delivered && track->depth ? track->levels[track->depth - 1].stack : track->root;
+    size_t from = common_levels(track, stack, base, depth, epoch);
+    struct parting parting = {0};
+    bool gap = track->delivered && is_gap(ledger, now - track->accounted);
+    if (from < depth || from != track->depth || !track->delivered) {
+        uint32_t bottom = track->root;
+        int code = 0;
+        if (stack->truncated)
+            code = push(ledger, track->root, ledger->truncated_frame, &bottom, err);
+        if (!code)
+            code = write_levels(track, ledger, stack->entries + base, depth, from, bottom,
+                                gap ? &parting : NULL, err);
+        if (code)
+            return code;
+    }
+    if (track->truncated != stack->truncated)
+        parting.prefix = track->root;
+    track->depth = depth;
+    int code = account(track, ledger, old, &parting, now, err);
+    if (code)
+        return code;
+    track->delivered = true;
+    track->truncated = stack->truncated;
+    track->base = base;
+    track->epoch = epoch;
+    track->accounted = now;
+    return 0;
+}
