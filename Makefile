@@ -73,7 +73,9 @@ comma := ,
 $(BUILD)/pyinstrument: $(CLI_OBJ) $(BUILD)/libpyinstrument.a
 	$(CC) $(SANFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
-$(BUILD)/pyinstrument.pc: Makefile include/pyinstrument.h
+# Made anew each time, because the folders may differ from the last time.
+.PHONY: $(BUILD)/pyinstrument.pc
+$(BUILD)/pyinstrument.pc:
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
 		'Name: pyinstrument' 'Description: sampling profiler for running CPython programs' \

@@ -5,12 +5,12 @@
  * frame, without shortcuts that would change their last digit; what is saved is only the looking
  * up: stacks are trie nodes, so a record's stack is compared with the previous one from the top
  * down until the nodes are the same. */
+#include "src/tree/tree.h"
 #include <pyinstrument/frame.h>
 
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include "src/base/text.h"
-#include "src/tree/tree.h"
 #include <stdlib.h>
 
 /* Where the last record's stack stands: open[i] is its frame at depth i, open[0] the root. */
