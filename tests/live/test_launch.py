@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -79,6 +80,48 @@ def test_surroundings(interpreter, mode, place):
     assert session.seconds_with("spin") > 0.1
     first = {stack[1].function for stack, _ in session.records if len(stack) > 1}
     assert first == {"<module>"}, "start-up frames in the report: %r" % first
+
+
+@pytest.fixture(params=[i for i in lab.one_per_version() if i.root], ids=repr)
+def rooted(request):
+    """An interpreter of a root as a program of ours: a wrapper that goes into the root, and a
+    folder there that has the same relative names on both sides. (wrapper, folder, version)"""
+    if os.getuid() != 0:
+        pytest.skip("entering a root needs root rights")
+    folder, inside = lab.place(request.param, [SCRIPT])
+    wrapper = os.path.join(folder, "python")
+    with open(wrapper, "w") as file:
+        file.write('#!/bin/sh\nexec unshare --root=%s --wd=%s %s "$@"\n' % (
+            request.param.root, inside, request.param.executable))
+    os.chmod(wrapper, 0o755)
+    yield wrapper, pathlib.Path(folder), request.param
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("mode", ["script", "module", "code"])
+def test_surroundings_in_a_root(rooted, mode):
+    """3.13, 3.14 and 3.15 live in roots; the wrapper execs them, and the recording follows."""
+    wrapper, folder, _ = rooted
+    mine, theirs = words(mode, folder, "ok", "two words", "--load", "\u00fc")
+    a = plain(wrapper, folder, theirs)
+    b = ours(wrapper, folder, mine)
+    assert (a.returncode, b.status) == (0, 0), (a, b)
+    assert without_environment(b.out) == without_environment(a.stdout)
+    assert b.err == a.stderr
+    session = pyi.Session(folder / "out.pyisession")
+    assert session.seconds_with("spin") > 0.1
+    first = {stack[1].function for stack, _ in session.records if len(stack) > 1}
+    assert first == {"<module>"}, "start-up frames in the report: %r" % first
+
+
+@pytest.mark.parametrize("mode", ["script", "code"])
+def test_exit_status_in_a_root(rooted, mode):
+    wrapper, folder, _ = rooted
+    mine, theirs = words(mode, folder, "exit", "3")
+    a = plain(wrapper, folder, theirs)
+    b = ours(wrapper, folder, mine)
+    assert (a.returncode, b.status) == (3, 3), (a, b)
+    assert b.err == a.stderr
 
 
 ENDS = [
@@ -205,5 +248,3 @@ def test_signals_are_as_in_a_plain_run(place):
     python = lab.any_one().executable
     a, b = plain(python, place, ["-c", code]), ours(python, place, ["-c", code])
     assert b.out == a.stdout
-
-
