@@ -207,12 +207,14 @@ int pyi_process_stat(const char *proc, pid_t pid, pid_t tid, struct pyi_process_
     int code = pyi_process_read(proc, pid, name, STATUS_LIMIT, &buffer, err);
     if (code == 0) {
         const char *at = buffer.length ? strrchr(buffer.data, ')') : NULL;
-        uint64_t start, user, system, arguments = 0;
+        uint64_t start, user, system, threads = 0, arguments = 0;
         if (at && at[1] == ' ' && stat_field(at + 2, 22, &start) && stat_field(at + 2, 14, &user) &&
             stat_field(at + 2, 15, &system)) {
+            stat_field(at + 2, 20, &threads);
             stat_field(at + 2, 48, &arguments);
             double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
             *out = (struct pyi_process_stat){.state = at[2],
+                                             .threads = threads,
                                              .start_ticks = start,
                                              .arg_start = arguments,
                                              .cpu = (double)(user + system) * tick};

@@ -38,6 +38,7 @@ int pyi_process_status(const char *proc, pid_t pid, struct pyi_process_status *o
 /** What tells one life of a pid from another. */
 struct pyi_process_stat {
     char state;
+    uint64_t threads;     /* a leader that is a zombie may have others: the process lives */
     uint64_t start_ticks; /* since boot; the same until the process ends */
     uint64_t arg_start;   /* where its arguments lie; changes with exec, 0 hidden */
     double cpu;           /* user + system seconds, in steps of a clock tick */

@@ -153,13 +153,20 @@ static enum space look_at_space(const struct pyi_target *target)
     return n == 0 || (n < 0 && errno == ESRCH) ? SPACE_GONE : SPACE_LIVES;
 }
 
+/* Where a thread other than the first calls exec, the first is a zombie until the new program has
+ * taken its place (Linux, fs/exec.c: de_thread). So is one that left with pthread_exit. */
+static bool has_ended(const struct pyi_process_stat *now)
+{
+    return now->state == 'X' || (now->state == 'Z' && now->threads <= 1);
+}
+
 enum pyi_target_fate pyi_target_fate(struct pyi_target *target)
 {
     struct pyi_process_stat now;
     if (target->image)
         return PYI_FATE_ALIVE;
     if (pyi_process_stat(target->proc, target->pid, 0, &now, NULL) < 0 ||
-        now.start_ticks != target->stat.start_ticks || now.state == 'Z' || now.state == 'X')
+        now.start_ticks != target->stat.start_ticks || has_ended(&now))
         return PYI_FATE_ENDED;
     enum space space = look_at_space(target);
     bool moved = space == SPACE_UNKNOWN && now.arg_start && target->stat.arg_start &&

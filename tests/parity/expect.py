@@ -27,7 +27,7 @@ LARGEST = 30_000
 def chosen_sets(number, name):
     if name in WHOLE:
         return option_sets.EVERY
-    sets = option_sets.DATA if name.startswith("control-") else option_sets.RENDERING
+    sets = option_sets.RENDERING
     if name.startswith("bad-"):
         return [sets[0], ["-r", "json"], ["-o", "{out}.pyisession"]]
     return [sets[0], *(sets[(number * 7 + i * 5) % len(sets)] for i in range(6))]
@@ -43,6 +43,8 @@ def answers(real, number, name, data):
         kind = "stdout" if answer.outfile is None else "outfile"
         body = answer.out if answer.outfile is None else answer.outfile
         body = reports.masked(body, renderer) if answer.status == 0 else b""
+        if renderer == "text":
+            body = reports.with_visible_controls(body, data)
         if len(body) <= LARGEST:
             yield answer.status, kind, arguments, body
 

@@ -96,7 +96,6 @@ PARSING = [
 ]
 
 RENDERING = TEXT + JSON + SPEEDSCOPE + PSTATS + SESSION
-DATA = JSON + SPEEDSCOPE + PSTATS + SESSION
 EVERY = RENDERING + ERRORS + PARSING
 
 
@@ -104,7 +103,3 @@ def command(options):
     """Options first, so that a refused one is refused before the file is looked at."""
     return [*options, *LOAD]
 
-
-def for_session(name):
-    """All sets, but where text is ours to differ: it makes control characters safe."""
-    return DATA if name.startswith("control-") else EVERY
