@@ -45,6 +45,9 @@ struct pyi_memory {
 };
 
 int pyi_memory_open_live(pid_t pid, struct pyi_memory **out, struct pyi_error *err) PYI_MUST_CHECK;
+/** Reads through another thread of the same process from now on: one that has ended has no
+ *  memory any more. Only for a live memory. */
+void pyi_memory_live_thread(struct pyi_memory *memory, pid_t tid);
 void pyi_memory_close(struct pyi_memory *memory);
 
 /** Vectored read; see pyi_memory_ops.read. More ranges than the kernel takes at once are split. */

@@ -207,14 +207,12 @@ int pyi_process_stat(const char *proc, pid_t pid, pid_t tid, struct pyi_process_
     int code = pyi_process_read(proc, pid, name, STATUS_LIMIT, &buffer, err);
     if (code == 0) {
         const char *at = buffer.length ? strrchr(buffer.data, ')') : NULL;
-        uint64_t start, user, system, threads = 0, arguments = 0;
+        uint64_t start, user, system, arguments = 0;
         if (at && at[1] == ' ' && stat_field(at + 2, 22, &start) && stat_field(at + 2, 14, &user) &&
             stat_field(at + 2, 15, &system)) {
-            stat_field(at + 2, 20, &threads);
             stat_field(at + 2, 48, &arguments);
             double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
             *out = (struct pyi_process_stat){.state = at[2],
-                                             .threads = threads,
                                              .start_ticks = start,
                                              .arg_start = arguments,
                                              .cpu = (double)(user + system) * tick};
@@ -318,6 +316,30 @@ int pyi_process_tasks(const char *proc, pid_t pid, struct pyi_task **out, size_t
     *out = tasks;
     tasks = NULL;
     *count = used;
+    return 0;
+}
+
+static bool thread_lives(const char *proc, pid_t pid, pid_t tid)
+{
+    struct pyi_process_stat stat;
+    return pyi_process_stat(proc, pid, tid, &stat, NULL) == 0 && stat.state != 'Z' &&
+           stat.state != 'X';
+}
+
+pid_t pyi_process_living_thread(const char *proc, pid_t pid)
+{
+    char path[PATH_MAX];
+    if (thread_lives(proc, pid, 0))
+        return pid;
+    format_path(path, proc, pid, "task");
+    PYI_CLEANUP(close_directory) DIR *directory = opendir(path);
+    size_t seen = 0;
+    for (struct dirent *entry; directory && seen < TASKS_MAX && (entry = readdir(directory));
+         seen++) {
+        pid_t tid = entry_number(entry);
+        if (tid && tid != pid && thread_lives(proc, pid, tid))
+            return tid;
+    }
     return 0;
 }
 

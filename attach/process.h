@@ -38,7 +38,6 @@ int pyi_process_status(const char *proc, pid_t pid, struct pyi_process_status *o
 /** What tells one life of a pid from another. */
 struct pyi_process_stat {
     char state;
-    uint64_t threads;     /* a leader that is a zombie may have others: the process lives */
     uint64_t start_ticks; /* since boot; the same until the process ends */
     uint64_t arg_start;   /* where its arguments lie; changes with exec, 0 hidden */
     double cpu;           /* user + system seconds, in steps of a clock tick */
@@ -67,6 +66,11 @@ struct pyi_task {
 /** All threads, sorted by tid; `*out` is the caller's to free. Errors: GONE, OS, NOMEM. */
 int pyi_process_tasks(const char *proc, pid_t pid, struct pyi_task **out, size_t *count,
                       struct pyi_error *err) PYI_MUST_CHECK;
+/** A thread through which the process's memory can be had: the first one (whose id is `pid`)
+ *  unless it has ended, else any other that lives; 0 when the whole process has ended. A process
+ *  whose first thread has ended looks like a zombie while others run, for good or, when another
+ *  thread calls exec, for a moment. */
+pid_t pyi_process_living_thread(const char *proc, pid_t pid);
 /** The kernel's name of a thread, false when it is gone. */
 bool pyi_process_comm(const char *proc, pid_t pid, pid_t tid, struct pyi_strbuf *out);
 

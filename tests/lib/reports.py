@@ -72,9 +72,13 @@ def with_visible_controls(report, session):
 
 def renderer_of(arguments):
     """Which renderer the arguments choose, for the plain forms of saying so."""
-    for flag in ("-r", "--renderer"):
-        if flag in arguments:
-            return arguments[list(arguments).index(flag) + 1]
+    chosen = None
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        match = re.fullmatch(r"(?:-t?r|--rend[a-z]*=)(.*)|--renderer", argument)
+        if match:
+            chosen = match.group(1) or following
+    if chosen:
+        return chosen
     outs = [a for a in arguments if a.startswith("{out}")]
     name = outs[0] if outs else ""
     for ending, renderer in (
