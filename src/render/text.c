@@ -140,29 +140,39 @@ static void put_dots(struct pyi_output *output, int count)
 
 #define BRIEF_INDENT 20 /* of the original's template, whose common margin it takes away */
 
-static struct pyi_text next_line(struct pyi_text *rest)
+/* Takes the first line off; false when it was the last. */
+static bool next_line(struct pyi_text *rest, struct pyi_text *line)
 {
     const char *end = rest->length ? memchr(rest->data, '\n', rest->length) : NULL;
-    struct pyi_text line = {rest->data, end ? (size_t)(end - rest->data) : rest->length};
-    size_t used = line.length + (end ? 1 : 0);
+    *line = (struct pyi_text){rest->data, end ? (size_t)(end - rest->data) : rest->length};
+    size_t used = line->length + (end ? 1 : 0);
     rest->data += used;
     rest->length -= used;
-    return line;
+    return end != NULL;
+}
+
+static size_t count_leading(struct pyi_text line, const char *characters)
+{
+    size_t count = 0;
+    while (count < line.length && line.data[count] && strchr(characters, line.data[count]))
+        count++;
+    return count;
 }
 
 static bool is_blank(struct pyi_text line)
 {
-    return !line.length || strspn(line.data, " \t\r\v\f") >= line.length;
+    return count_leading(line, " \t\r\v\f") == line.length;
 }
 
 /* Blanks that all lines of the template begin with, once the description stands in it. */
 static size_t common_margin(struct pyi_text description)
 {
     size_t margin = BRIEF_INDENT;
-    (void)next_line(&description);
-    while (description.length) {
-        struct pyi_text line = next_line(&description);
-        size_t blanks = line.length ? strspn(line.data, " ") : 0;
+    struct pyi_text line;
+    bool more = next_line(&description, &line);
+    while (more) {
+        more = next_line(&description, &line);
+        size_t blanks = count_leading(line, " ");
         if (!is_blank(line) && blanks < margin)
             margin = blanks;
     }
@@ -174,13 +184,14 @@ static void put_brief_header(struct report *report)
     struct pyi_output *output = &report->output;
     struct pyi_text rest = pyi_session_target_description(report->session);
     const size_t margin = common_margin(rest), indent = BRIEF_INDENT - margin;
-    const bool whole = memchr(rest.data, '\n', rest.length) == NULL;
     pyi_output_format(output, "\n%*spyinstrument ", (int)indent, "");
     put_dots(output, 40);
     pyi_output_format(output, "\n%*s.\n%*s.  ", (int)indent, "", (int)indent, "");
-    put_name(report, whole ? rest : next_line(&rest), false);
-    while (!whole && rest.length) {
-        struct pyi_text line = next_line(&rest);
+    struct pyi_text line;
+    bool more = next_line(&rest, &line);
+    put_name(report, line, false);
+    while (more) {
+        more = next_line(&rest, &line);
         pyi_output_char(output, '\n');
         if (!is_blank(line))
             put_name(report, (struct pyi_text){line.data + margin, line.length - margin}, false);
