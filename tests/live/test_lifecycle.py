@@ -158,8 +158,8 @@ def test_target_forks(targets, tmp_path, home, figure):
     for number in range(ROUNDS * 4):
         counter = Counter(targets, tmp_path)
         out = tmp_path / ("%d.pyisession" % number)
-        process = pyi.start("--pid", counter.pid, "-d", "0.6", "-o", out, home=home)
-        pyi.wait_ticking(process)
+        process = pyi.start("--pid", counter.pid, "-d", "1.2", "-o", out, home=home)
+        pyi.wait_ticking(process, 5)
         counter.target.say(b"fork\n")
         assert counter.target.line() == b"forked"
         run = pyi.finish(process, timeout=20)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Shares of time in a recording against the target's own log, and the last line's honesty."""
 
+import contextlib
 import os
 import re
 
@@ -24,12 +25,19 @@ def shares_in(log, begin, end):
     return found
 
 
-def record(interpreter, targets, tmp_path, home, seconds):
+def go_first():
+    """Before others that want the processor, where that is allowed."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
+def record(interpreter, targets, tmp_path, home, seconds, **options):
     target = lab.start(interpreter, "phases.py")
     targets.append(target)
     assert target.line() == b"ready"
     out = tmp_path / "out.pyisession"
-    run = pyi.run("--pid", target.pid, "-d", seconds, "-o", out, home=home, timeout=seconds + 60)
+    run = pyi.run("--pid", target.pid, "-d", seconds, "-o", out, home=home, timeout=seconds + 60,
+                  **options)
     assert run.status == 0, run
     target.process.stdin.close()
     log = target.json()
@@ -37,9 +45,9 @@ def record(interpreter, targets, tmp_path, home, seconds):
     return run, pyi.Session(out), log
 
 
-def compare_shares(interpreter, targets, tmp_path, home):
+def compare_shares(interpreter, targets, tmp_path, home, **options):
     """One recording: (phases that are wrong, in words; the largest deviation; the last line)."""
-    run, session, log = record(interpreter, targets, tmp_path, home, SECONDS)
+    run, session, log = record(interpreter, targets, tmp_path, home, SECONDS, **options)
     raw = session.raw
     begin, duration = raw["start_time"], raw["duration"]
     assert SECONDS <= duration < SECONDS + 1
@@ -60,9 +68,11 @@ def compare_shares(interpreter, targets, tmp_path, home):
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
 def test_shares(interpreter, targets, tmp_path, home, figure):
-    """Others use the machine too: a recording that was pushed aside is made once more."""
+    """Others use the machine too: a recording that was pushed aside is made once more, and then
+    goes before them."""
     for attempt in (1, 2):
-        wrong, worst, errors = compare_shares(interpreter, targets, tmp_path, home)
+        more = {"preexec_fn": go_first} if attempt == 2 else {}
+        wrong, worst, errors = compare_shares(interpreter, targets, tmp_path, home, **more)
         if not wrong:
             break
         targets.pop().close()

@@ -95,6 +95,10 @@ PARSING = [
     ["-p", "short_mode=NaN"],
 ]
 
+# What every recorded session is compared in, also where real pyinstrument is not at hand.
+TEN = [[], ["--unicode"], ["--no-unicode"], ["--color"], ["-t"], ["--show-all"], ["-p", "flat"],
+       ["-p", "short_mode"], ["-p", "time=percent_of_total"], ["-r", "json"]]
+
 RENDERING = TEXT + JSON + SPEEDSCOPE + PSTATS + SESSION
 EVERY = RENDERING + ERRORS + PARSING
 
