@@ -217,15 +217,25 @@ static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *sta
     return code;
 }
 
+/* A sign for those who watch us: from here on there is something to report. */
+static void log_first_sample(const struct pyi_recorder *recorder)
+{
+    const struct pyi_log log = {recorder->options.log, recorder->options.context};
+    pyi_log(&log, "record", "%s: first sample", recorder->launched ? "launched" : "attached");
+}
+
 int pyi_recorder_take_round(struct pyi_recorder *recorder, const struct pyi_round *round,
                             uint64_t now, bool counted, struct pyi_error *err)
 {
+    const bool first = !recorder->samples;
     for (size_t i = 0; i < round->count; i++) {
         int code = take_stack(recorder, &round->stacks[i], now, counted, err);
         if (code)
             return code;
     }
     recorder->last_round = now;
+    if (first && recorder->samples)
+        log_first_sample(recorder);
     return 0;
 }
 

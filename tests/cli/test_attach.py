@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -45,8 +44,7 @@ def test_outfile(tool, worker):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_ends_with_a_report(tool, worker, number):
-    process = tool.start("--progress", "never", "--debug", "all", "--pid", worker.pid)
-    time.sleep(1.0)  # long enough to have attached: there is no sign of it to wait for
+    process = tool.recording("--progress", "never", "--pid", worker.pid)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
@@ -70,8 +68,7 @@ def test_the_second_interrupt_gives_up_the_report(tool, worker):
 
 
 def test_the_end_of_the_target_is_no_error(tool, worker):
-    process = tool.start("--pid", worker.pid)
-    time.sleep(0.7)
+    process = tool.recording("--pid", worker.pid)
     worker.kill()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
@@ -198,6 +195,12 @@ def test_diagnosis(tool, worker):
     result = json.loads(tool.run("--diagnose", worker.pid, "--json").stdout)
     assert result["can_profile"] is True and result["checks"]
     assert all(check["result"] == "passed" for check in result["checks"])
+    details = {check["name"]: check["detail"] for check in result["checks"]}
+    assert list(details) == ["process", "permission", "program", "runtime", "version", "layout",
+                             "threads", "trial"]
+    assert "_PyRuntime at 0x" in details["runtime"] and details["version"].startswith("Python 3.")
+    assert details["threads"].startswith("1 Python thread ")
+    assert re.match(r"[\d,]+ samples in 1\.\d\d s: ", details["trial"])
 
 
 def test_diagnosis_of_a_refusal(tool):
@@ -205,6 +208,7 @@ def test_diagnosis_of_a_refusal(tool):
     done = tool.run("--diagnose", pid)
     assert done.returncode == 5
     assert "FAILED" in done.stdout and "no-process" in done.stdout
+    assert re.search(r"^  -       trial        not reached$", done.stdout, re.M)
     result = json.loads(tool.run("--diagnose", pid, "--json").stdout)
     assert result["can_profile"] is False and result["exit"] == 5
     assert result["error"]["code"] == "no-process"
