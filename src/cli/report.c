@@ -170,21 +170,6 @@ static int build_options(const struct pyi_options *options, struct pyi_report *r
     return code ? code : set_render_options(options, err, report->options);
 }
 
-/* "-p 1234" is most likely meant as a process id. */
-static const char *mistaken_pid(const struct pyi_options *options)
-{
-    for (size_t i = 0; i < options->render_option_count; i++) {
-        const char *text = options->render_options[i];
-        char path[40];
-        if (*text == '\0' || strlen(text) > 10 || strspn(text, "0123456789") != strlen(text))
-            continue;
-        snprintf(path, sizeof(path), "/proc/%s", text);
-        if (access(path, F_OK) == 0)
-            return text;
-    }
-    return NULL;
-}
-
 static int check_patterns(const struct pyi_console *console)
 {
     const struct pyi_options *options = console->options;
@@ -210,10 +195,6 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
         status = check_patterns(console);
     if (status)
         return status;
-    const char *pid = mistaken_pid(options);
-    if (pid)
-        return pyi_usage_print(console, "-p sets an option of the renderer; did you mean --pid %s?",
-                               pid);
     struct pyi_error error = {0};
     if (build_options(options, out, &error))
         return pyi_failure_print(console, &error, "render-failed");
