@@ -104,10 +104,10 @@ enum pyi_completion {
 };
 
 enum pyi_option_flags {
-    PYI_OPTION_UPSTREAM = 1,  /* exists in pyinstrument, matched first by prefix */
-    PYI_OPTION_COMMON = 2,    /* of ours, and on the short help page */
-    PYI_OPTION_HIDDEN = 4,    /* works, is not shown */
-    PYI_OPTION_REST = 8,      /* takes its value and every following word */
+    PYI_OPTION_UPSTREAM = 1,   /* exists in pyinstrument, matched first by prefix */
+    PYI_OPTION_COMMON = 2,     /* of ours, and on the short help page */
+    PYI_OPTION_HIDDEN = 4,     /* works, is not shown */
+    PYI_OPTION_REST = 8,       /* takes its value and every following word */
     PYI_OPTION_IMMEDIATE = 16, /* ends parsing at once: help, version */
     PYI_OPTION_OPTIONAL = 32   /* its value may be left out, and stands behind '=' only */
 };
