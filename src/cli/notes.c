@@ -5,6 +5,7 @@
  * Numbers come from the tally alone; every warning names the remedy. */
 #include "src/cli/notes.h"
 #include "src/base/error.h"
+#include "src/base/number.h"
 #include "src/base/output.h"
 #include "src/base/text.h"
 
@@ -27,18 +28,6 @@ double pyi_interval_above(double interval)
             return steps[i] * decade;
     }
     return 20 * decade;
-}
-
-/* "1 ms", "100 us", "2.5 s" */
-static const char *duration_text(double seconds, char out[32])
-{
-    if (seconds < 0.001)
-        snprintf(out, 32, "%.3g us", seconds * 1e6);
-    else if (seconds < 1)
-        snprintf(out, 32, "%.3g ms", seconds * 1e3);
-    else
-        snprintf(out, 32, "%.3g s", seconds);
-    return out;
 }
 
 static double effective(double interval)
@@ -122,15 +111,15 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
         pyi_warning_print(console,
                           "no samples: the program ran for %s, less than one interval (%s); "
                           "try -i %g",
-                          duration_text(tally->elapsed, ran), duration_text(interval, asked),
-                          interval / 10);
+                          pyi_number_seconds(tally->elapsed, ran),
+                          pyi_number_seconds(interval, asked), interval / 10);
     else if (recorded->launched)
         pyi_warning_print(console,
                           "no samples: the program was over before the first one, after %s",
-                          duration_text(tally->elapsed, ran));
+                          pyi_number_seconds(tally->elapsed, ran));
     else
         pyi_warning_print(console, "no samples: no Python code was running in %s",
-                          duration_text(tally->elapsed, ran));
+                          pyi_number_seconds(tally->elapsed, ran));
 }
 
 static void warn_few(const struct pyi_console *console, const struct pyi_recorded *recorded)
@@ -162,7 +151,7 @@ static void warn_missed(const struct pyi_console *console, const struct pyi_reco
     char reason[80] = "other work kept the machine busy";
     if (our_work)
         snprintf(reason, sizeof(reason), "an interval of %s is too short here",
-                 duration_text(interval, asked));
+                 pyi_number_seconds(interval, asked));
     const char *calmer = our_work ? "" : ", or again when the machine is less busy";
     if (missed > alarming && tally->elapsed > 0)
         pyi_warning_print(console,

@@ -113,13 +113,8 @@ static bool file_address(const char *path, struct pyi_strbuf *out)
 {
     char *absolute = realpath(path, NULL);
     pyi_strbuf_string(out, "file://");
-    for (const char *p = absolute; p && *p; p++) {
-        if ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-            strchr("/-_.~", *p))
-            pyi_strbuf_char(out, *p);
-        else
-            pyi_strbuf_format(out, "%%%02X", (unsigned char)*p);
-    }
+    if (absolute)
+        pyi_strbuf_address_path(out, pyi_text(absolute));
     const bool fine = absolute && !out->failed;
     free(absolute);
     return fine;
