@@ -78,18 +78,25 @@ static int too_many(const struct pyi_console *console, const struct command *fir
                            name_of(first->trigger, other));
 }
 
-/* Contradictions among options that are right one by one; 0 or the exit status. */
-static int check_together(const struct pyi_console *console, const struct command *command)
+/* A bare number where a process id was probably meant; 0 or the exit status. */
+static int check_pid(const struct pyi_console *console)
 {
     const struct pyi_options *options = console->options;
-    if (command->trigger == PYI_OPT_MODULE && pyi_options_given(options, PYI_OPT_FROM_PATH))
-        return pyi_usage_print(console, "--from-path cannot be combined with -m");
     const char *pid = pyi_options_mistaken_pid(options);
     if (pid && options->program && pid == options->program[0])
         return pyi_usage_print(console, "there is no script %s; did you mean --pid %s?", pid, pid);
     if (pid)
         return pyi_usage_print(console, "-p sets an option of the renderer; did you mean --pid %s?",
                                pid);
+    return 0;
+}
+
+/* Contradictions among options that are right one by one; 0 or the exit status. */
+static int check_together(const struct pyi_console *console, const struct command *command)
+{
+    const struct pyi_options *options = console->options;
+    if (command->trigger == PYI_OPT_MODULE && pyi_options_given(options, PYI_OPT_FROM_PATH))
+        return pyi_usage_print(console, "--from-path cannot be combined with -m");
     if (options->count[PYI_OPT_PID] > 1)
         return pyi_usage_print(console, "--pid can be given once only");
     if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))
@@ -110,11 +117,14 @@ static int run(const struct pyi_console *console)
             return too_many(console, chosen, &commands[i]);
         chosen = &commands[i];
     }
+    int status = check_pid(console);
+    if (status)
+        return status;
     if (!chosen) {
         pyi_help_print(stdout, PYI_HELP_COMMON, pyi_help_width(STDOUT_FILENO));
         return PYI_EXIT_USAGE;
     }
-    int status = check_together(console, chosen);
+    status = check_together(console, chosen);
     return status ? status : chosen->run(console);
 }
 
