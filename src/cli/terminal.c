@@ -2,6 +2,7 @@
 /* Decides colour and characters from the stream, the locale and the environment. Nothing here
  * prints; options given on the command line are weighed by the caller. */
 #include "src/cli/terminal.h"
+#include "src/base/text.h"
 
 #include <langinfo.h>
 #include <locale.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 struct pyi_surroundings pyi_surroundings_of(int fd)
 {
@@ -89,4 +91,22 @@ int pyi_terminal_width(int fd)
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     return 80;
+}
+
+/* By the tables of the C library's UTF-8 locale, whatever the user's is: our text is UTF-8. */
+int pyi_text_columns(struct pyi_text text)
+{
+    static locale_t utf8;
+    if (!utf8)
+        utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+    int columns = 0;
+    for (size_t at = 0; at < text.length;) {
+        uint32_t c = pyi_text_next(text, &at);
+        int width = c < 0x80 ? 1 : wcwidth((wchar_t)c);
+        columns += width < 0 ? 1 : width;
+    }
+    if (before)
+        uselocale(before);
+    return columns;
 }

@@ -5,6 +5,7 @@
 #ifndef PYI_CLI_TERMINAL_H
 #define PYI_CLI_TERMINAL_H
 
+#include <pyinstrument/types.h>
 #include <stdbool.h>
 
 /* What decides about one output stream. NULL: the variable is not set. */
@@ -26,5 +27,8 @@ bool pyi_surroundings_report_color(const struct pyi_surroundings *around);
 bool pyi_surroundings_message_color(const struct pyi_surroundings *around);
 /* Columns of the terminal behind `fd`; 80 when there is none. */
 int pyi_terminal_width(int fd);
+
+/* Columns a text takes on a terminal: two for wide characters, none for combining ones. */
+int pyi_text_columns(struct pyi_text text);
 
 #endif
