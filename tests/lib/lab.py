@@ -134,6 +134,20 @@ class Target:
             assert time.monotonic() < deadline, "the target does not come to rest"
             time.sleep(0.002)
 
+    def wait_all_asleep(self, timeout=10):
+        """Returns when all its threads sleep at once: nobody is on the way to somewhere."""
+        deadline = time.monotonic() + timeout
+        folder = "/proc/%d/task" % self.pid
+        while True:
+            states = set()
+            for tid in os.listdir(folder):
+                with open("%s/%s/stat" % (folder, tid)) as file:
+                    states.add(file.read().rpartition(")")[2].split()[0])
+            if states == {"S"}:
+                return
+            assert time.monotonic() < deadline, "threads of the target do not come to rest"
+            time.sleep(0.002)
+
     def close(self):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

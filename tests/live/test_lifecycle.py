@@ -71,7 +71,7 @@ def report_of(out):
     session = pyi.Session(out)
     threads = [(t["name"], t["samples"], t["records"]) for t in session.attach["threads"]]
     assert session.raw["sample_count"] > 0, session.attach
-    assert session.seconds_with("work") > 0, (session.raw["duration"], threads, session.records[:2])
+    assert session.seconds_with("main") > 0, (session.raw["duration"], threads, session.records[:2])
     return session
 
 

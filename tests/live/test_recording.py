@@ -208,11 +208,14 @@ gate = threading.Lock(); gate.acquire()
 def calm_work(): gate.acquire()
 for n in range(3): threading.Thread(target=calm_work, name="calm-%d" % n, daemon=True).start()
 print("ready", flush=True)
+sys.stdin.readline()
 while True: sum(range(100))
 """
     target = lab.start_code(lab.any_one(), code)
     targets.append(target)
     target.line()
+    target.wait_all_asleep()
+    target.say(b"go\n")
     out = tmp_path / "out.pyisession"
     run = pyi.run("--pid", target.pid, "-d", "0.3", "-o", out, home=home)
     assert run.status == 0, run
