@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import HINT, frame, make_session
+from conftest import HINT, covers, frame, make_session
 
 ID = "2023-11-14T22-13-20"  # of make_session(), in UTC
 
@@ -20,6 +20,7 @@ def usage_error(done, message):
 
 # ---- where output goes -------------------------------------------------------------------------
 
+@covers("opt-load", "opt-load-prev", "out-hint", "out-text-pipe", "env-store", "env-tz")
 def test_text_with_hint_and_store(tool):
     done = tool.run("--load", tool.session())
     assert done.returncode == 0
@@ -32,6 +33,7 @@ def test_text_with_hint_and_store(tool):
     assert again.stdout == done.stdout
 
 
+@covers("opt-outfile", "out-text-file", "out-silent")
 def test_text_into_a_file(tool):
     done = tool.run("--load", tool.session(), "-o", "out.txt")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -40,6 +42,7 @@ def test_text_into_a_file(tool):
     assert not tool.store.exists()
 
 
+@covers("out-text-formats")
 @pytest.mark.parametrize("renderer", ["json", "speedscope", "pyisession"])
 def test_other_formats_on_stdout(tool, renderer):
     done = tool.run("-r", renderer, "--load", tool.session())
@@ -48,6 +51,7 @@ def test_other_formats_on_stdout(tool, renderer):
     assert not tool.store.exists()
 
 
+@covers("out-pstats-pipe")
 def test_pstats_in_a_pipe(tool):
     done = tool.run("-r", "pstats", "--load", tool.session(), text=False)
     assert done.returncode == 0
@@ -55,12 +59,14 @@ def test_pstats_in_a_pipe(tool):
     assert ("/home/u/main.py", 10, "work") in marshal.loads(done.stdout)
 
 
+@covers("err-11")
 def test_binary_formats_refuse_a_terminal(tool):
     status, text = tool.terminal("-r", "pstats", "--load", tool.session())
     assert os.WEXITSTATUS(status) == 2
     assert "Can't write binary output to a terminal. Redirect to a file or use --outfile." in text
 
 
+@covers("opt-renderer", "out-pstats-file")
 @pytest.mark.parametrize("name, renderer", [
     ("x.json", "json"), ("x.JSON", "json"), ("x.speedscope.json", "speedscope"),
     ("x.pyisession", "pyisession"), ("x.pstats", "pstats"), ("x.txt", "text"), ("x", "text"),
@@ -78,6 +84,7 @@ def test_the_ending_chooses(tool, name, renderer):
         assert json.loads(first).keys() == json.loads(second).keys()
 
 
+@covers("opt-renderer", "out-text-formats")
 def test_the_name_beats_the_ending(tool):
     assert tool.run("--load", tool.session(), "-r", "json", "-o", "x.txt").returncode == 0
     json.loads((tool.folder / "x.txt").read_text())
@@ -90,6 +97,7 @@ def test_old_name_of_a_format(tool):
 
 # ---- refusals before anything is read ----------------------------------------------------------
 
+@covers("err-6")
 @pytest.mark.parametrize("arguments", [["-r", "nonsense"], ["-r", "a.b.C"]])
 def test_unknown_renderer(tool, arguments):
     done = tool.run(*arguments, "--load", tool.session())
@@ -98,6 +106,7 @@ def test_unknown_renderer(tool, arguments):
     assert done.stdout == ""
 
 
+@covers("err-7", "err-before")
 @pytest.mark.parametrize("outfile", [".", "missing/out.txt", "closed/out.txt", "kept.txt"])
 def test_outfile_that_cannot_be_written(tool, outfile):
     if os.geteuid() == 0 and outfile in ("closed/out.txt", "kept.txt"):
@@ -112,6 +121,7 @@ def test_outfile_that_cannot_be_written(tool, outfile):
     assert not marker.exists()
 
 
+@covers("err-outfile-kept")
 def test_a_failure_leaves_the_old_file(tool):
     tool.write("out.txt", "old")
     tool.write("bad.pyisession", "{")
@@ -122,6 +132,7 @@ def test_a_failure_leaves_the_old_file(tool):
     assert sorted(p.name for p in tool.folder.iterdir()) == ["bad.pyisession", "out.txt", "s.pyisession"]
 
 
+@covers("err-outfile-kept")
 def test_a_session_may_be_written_onto_itself(tool):
     path = tool.session()
     before = path.read_bytes()
@@ -129,6 +140,7 @@ def test_a_session_may_be_written_onto_itself(tool):
     assert path.read_bytes() == before
 
 
+@covers("err-8")
 @pytest.mark.parametrize("arguments, message", [
     (["--hide", "a", "--hide-regex", "b"], "--hide and --hide-regex"),
     (["--show", "a", "--show-regex", "b"], "only specify one of --show"),
@@ -139,6 +151,7 @@ def test_patterns_that_exclude_each_other(tool, arguments, message):
     usage_error(tool.run(*arguments, "--load", tool.session()), message)
 
 
+@covers("err-9")
 @pytest.mark.parametrize("arguments, message", [
     (["-p", "nonsense"], "Failed to create ConsoleRenderer. Check your renderer options."),
     (["-p", "flat", "-p", "timeline"], "Cannot use timeline and flat options together."),
@@ -151,6 +164,7 @@ def test_bad_render_options(tool, arguments, message):
     usage_error(tool.run(*arguments, "--load", tool.session()), message)
 
 
+@covers("err-10")
 @pytest.mark.parametrize("arguments", [
     ["-p", "a.b=1"], ["-r", "pyisession", "-p", "processor_options.x=1"],
 ])
@@ -159,18 +173,21 @@ def test_dotted_option_without_parent(tool, arguments):
     assert done.returncode == 1 and done.stderr.startswith("pyinstrument: error: ")
 
 
+@covers("err-12")
 def test_store_without_that_session(tool):
     done = tool.run("--load-prev", "2001-01-01T00-00-00")
     assert done.returncode == 1
     assert done.stderr == "pyinstrument: Couldn't find a profile with identifier 2001-01-01T00-00-00\n"
 
 
+@covers("err-empty-value")
 @pytest.mark.parametrize("arguments", [["--load="], ["--load-prev="]])
 def test_empty_names(tool, arguments):
     done = tool.run(*arguments)
     assert done.returncode == 1 and done.stderr and not done.stdout
 
 
+@covers("err-13")
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b"\xef\xbb\xbf{}", b'{"frame_records": 3}'])
 def test_bad_session_files(tool, content):
     if content is not None:
@@ -193,6 +210,7 @@ def tree(done):
     return done.stdout
 
 
+@covers("opt-hide", "opt-hide-regex", "opt-show", "opt-show-regex", "opt-show-all")
 def test_show_and_hide(tool):
     deep = make_session()
     module = deep["frame_records"][0][0][:2]
@@ -213,6 +231,7 @@ def test_show_and_hide(tool):
         tool.run("--hide", "*/own/*", "--show", "*own*", "--load", "o.pyisession"))
 
 
+@covers("opt-render-option")
 def test_flat_percent_short(tool):
     session = tool.session()
     assert "\u2514" not in tree(tool.run("-p", "flat", "--load", session))
@@ -220,6 +239,7 @@ def test_flat_percent_short(tool):
     assert "pyinstrument ....." in tree(tool.run("-p", "short_mode=true", "--load", session))
 
 
+@covers("opt-render-option")
 def test_threshold_by_dotted_key(tool):
     session = tool.session()
     assert "wait" in tree(tool.run("--load", session))
@@ -227,6 +247,7 @@ def test_threshold_by_dotted_key(tool):
         tool.run("-p", "processor_options.filter_threshold=0.5", "--load", session))
 
 
+@covers("opt-timeline")
 def test_timeline(tool):
     session = make_session()
     records = session["frame_records"]
@@ -236,6 +257,7 @@ def test_timeline(tool):
     assert tree(tool.run("-t", "--load", "t.pyisession")).count("work") == 2
 
 
+@covers("opt-ignored-with-load")
 def test_recording_options_are_accepted_with_load(tool):
     plain = tool.run("--load", tool.session())
     other = tool.run("-i", "0", "--use-timing-thread", "--target-description", "{nonsense}",
@@ -243,6 +265,7 @@ def test_recording_options_are_accepted_with_load(tool):
     assert other.returncode == 0 and other.stdout == plain.stdout
 
 
+@covers("opt-unicode", "env-locale")
 @pytest.mark.parametrize("env, arguments, unicode", [
     ({"LANG": "C.UTF-8"}, [], True), ({"LANG": "C"}, [], True),
     ({"PYTHONIOENCODING": "latin-1"}, [], False), ({}, ["--no-unicode"], False),
@@ -254,6 +277,7 @@ def test_unicode(tool, env, arguments, unicode):
     assert ("\u251c\u2500" in text) == unicode and ("|-" in text) != unicode
 
 
+@covers("opt-color", "out-text-terminal")
 @pytest.mark.parametrize("env, arguments, terminal, color", [
     ({}, [], False, False), ({}, [], True, True), ({}, ["--no-color"], True, False),
     ({}, ["--color"], False, True), ({}, ["--no-color", "--color"], False, True),
