@@ -177,7 +177,8 @@ def test_dotted_option_without_parent(tool, arguments):
 def test_store_without_that_session(tool):
     done = tool.run("--load-prev", "2001-01-01T00-00-00")
     assert done.returncode == 1
-    assert done.stderr == "pyinstrument: Couldn't find a profile with identifier 2001-01-01T00-00-00\n"
+    assert done.stderr == ("pyinstrument: Couldn't find a profile with identifier 2001-01-01T00-00-00\n"
+                           "  try:  pyinstrument --list-prev -v\n")
 
 
 @covers("err-empty-value")
@@ -334,6 +335,25 @@ def test_list_of_the_store(tool):
     done = tool.run("--list-prev")
     assert done.returncode == 0
     assert done.stdout.split() == [f"2023-11-14T22-13-2{n}" for n in (3, 4, 5)]
+
+
+def test_list_of_the_store_in_words(tool):
+    tool.run("--load", tool.session(target_description="a \x1b[31m name"))
+    tool.run("--load", tool.session(start_time=1700000001))
+    tool.write("data/pyinstrument/reports/x.pyisession", "{")
+    assert tool.run("--list-prev", "-v").stdout == (
+        "2023-11-14T22-13-20     1.000 s        3 samples  a \\x1b[31m name\n"
+        "2023-11-14T22-13-21     1.000 s        3 samples  Program: main.py\n"
+        "x  cannot be read\n")
+
+
+def test_a_name_that_no_file_has(tool):
+    tool.run("--load", tool.session())
+    done = tool.run("--load", ID)
+    assert done.returncode == 1
+    assert f"  note: a stored session has that name: pyinstrument --load-prev {ID}\n" in done.stderr
+    assert "  note: no file fits the pattern\n" in tool.run("--load", "none*.pyisession").stderr
+    assert "note" not in tool.run("--load", "none.pyisession").stderr
 
 
 def test_the_store_keeps_eleven(tool):
