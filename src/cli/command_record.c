@@ -234,6 +234,7 @@ static struct pyi_recorded facts(const struct recording *recording)
     };
     pyi_recorder_tally(recording->recorder, &out.tally);
     out.end = pyi_recorder_end(recording->recorder, &out.detail);
+    out.became = pyi_recorder_became(recording->recorder);
     out.out_of_memory = pyi_oom_rose(&recording->memory);
     return out;
 }

@@ -9,8 +9,9 @@
 struct pyi_recorded {
     struct pyi_tally tally;
     enum pyi_recording_end end;
-    int detail;      /* exit status or signal, -1 unknown */
-    double interval; /* seconds, as asked for */
+    int detail;             /* exit status or signal, -1 unknown */
+    double interval;        /* seconds, as asked for */
+    struct pyi_text became; /* PYI_END_EXEC: the new program; "" unknown */
     pid_t pid;
     bool launched;
     bool terminal;      /* stderr is one */
