@@ -83,6 +83,15 @@ def test_no_interpreter(tool):
     assert "  try:  " in done.stderr
 
 
+@pytest.mark.parametrize("words", [["--python", "no-such-python"], ["--python=no-such-python"], []])
+def test_the_command_that_helps_replaces_the_option(tool, words):
+    tool.write("s.py", "print()")
+    done = tool.run(*words, "s.py", env={"PATH": "/nowhere"})
+    assert done.returncode == 1
+    command = next(line for line in done.stderr.splitlines() if line.startswith("  try:  "))
+    assert command.count("--python") == 1 and command.endswith(" --python=FILE s.py")
+
+
 @covers("err-14")
 def test_missing_script(tool):
     done = tool.run("nope.py")

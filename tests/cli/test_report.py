@@ -122,6 +122,17 @@ def test_outfile_that_cannot_be_written(tool, outfile):
     assert not marker.exists()
 
 
+@covers("err-7")
+def test_a_missing_folder_is_named(tool):
+    done = tool.run("-o", "missing/deep/out.txt", "--load", tool.session())
+    assert done.returncode == 1 and "  why:  there is no folder missing/deep\n" in done.stderr
+
+
+def test_what_a_format_takes_is_said(tool):
+    done = tool.run("-r", "pyisession", "-p", "flat", "--load", tool.session())
+    assert "pyisession takes: tree_format\n" in done.stderr
+
+
 @covers("err-outfile-kept")
 def test_a_failure_leaves_the_old_file(tool):
     tool.write("out.txt", "old")
