@@ -445,8 +445,8 @@ static void put_body(struct report *report)
     else
         put_tree(report, root);
     if (idle)
-        pyi_output_format(&report->output, "%s%zu idle thread%s not shown, --idle shows them\n",
-                          margin, idle, idle == 1 ? "" : "s");
+        pyi_output_format(&report->output, "%s%zu idle thread%s not shown, --idle shows %s\n",
+                          margin, idle, idle == 1 ? "" : "s", idle == 1 ? "it" : "them");
 }
 
 /* As many decimals as the interval has. */
