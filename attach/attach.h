@@ -112,7 +112,7 @@ struct pyi_target_info {
     double start_time; /* Unix seconds at which the process started */
 };
 
-/** The sys module's words on where code lives, read once. */
+/** The sys module's words on where code lives. */
 struct pyi_sysinfo {
     const struct pyi_text *path, *argv; /* str items only */
     size_t path_count, argv_count;
@@ -137,6 +137,9 @@ const struct pyi_target_info *pyi_target_info(const struct pyi_target *target);
  *  cannot be read is empty. */
 int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
                        struct pyi_error *err) PYI_MUST_CHECK;
+/** The same read anew: a program changes its path as it runs. Earlier results stay readable. */
+int pyi_target_refresh_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
+                               struct pyi_error *err) PYI_MUST_CHECK;
 /** Class name by number from a stack entry. */
 struct pyi_text pyi_target_class_name(const struct pyi_target *target, uint32_t number);
 
