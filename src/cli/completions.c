@@ -223,7 +223,8 @@ static void print_zsh(FILE *stream)
           "_pyinstrument_pids()\n"
           "{\n"
           "    local -a found\n"
-          "    found=(${(f)\"$(pyinstrument" PYTHON_PROCESSES " | sed -E 's/^ *([0-9]+) +(.*)$/\\1:\\2/')\"})\n"
+          "    found=(${(f)\"$(pyinstrument" PYTHON_PROCESSES
+          " | sed -E 's/^ *([0-9]+) +(.*)$/\\1:\\2/')\"})\n"
           "    _describe -V 'Python process' found\n"
           "}\n"
           "_arguments -s -S -A '-*' \\\n",

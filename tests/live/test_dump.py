@@ -94,7 +94,9 @@ def test_the_target_is_left_alone(pair):
     command = ["strace", "-f", "-o", log, "-e",
                "trace=ptrace,process_vm_writev,kill,tkill,tgkill,pidfd_send_signal", lab.BINARY,
                "--dump", "--locals", "--pid", str(target.pid)]
-    done = subprocess.run(command, env=pyi.environment(home), stdin=subprocess.DEVNULL,
+    # A sanitizer's search for leaks would be traced, too.
+    env = pyi.environment(home, ASAN_OPTIONS="detect_leaks=0")
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert not re.findall(r"^\d+ +\w+\(", log.read_text(errors="replace"), re.MULTILINE)
@@ -141,7 +143,6 @@ def test_states_and_the_lock(interpreter, targets, home):
     assert {t["function"] for t in now["idle"]["frames"]} >= {"idle", "run"}
     busy = states["busy-1"] | states["busy-2"]
     assert "on CPU, holds the GIL" in busy and "waiting for the GIL" in busy, states
-    assert "waiting" not in busy or interpreter.version < (3, 8), states
     assert holders >= 20
     spinning = [f for f in now["busy-1"]["frames"] if f["function"] == "spin"]
     assert [f["count"] for f in spinning] == [1, 20], spinning
