@@ -190,8 +190,8 @@ static struct line *make_lines(struct dump *dump, const struct pyi_look_thread *
         *line = (struct line){.first = at, .count = group_at(dump, look, at)};
         put_function(dump, &look->entries[at], &line->function);
         put_place(dump, &look->entries[at], &line->place);
-        int function = pyi_text_columns(pyi_strbuf_get(&line->function));
-        int place = pyi_text_columns(pyi_strbuf_get(&line->place));
+        int function = (int)pyi_text_columns(pyi_strbuf_get(&line->function));
+        int place = (int)pyi_text_columns(pyi_strbuf_get(&line->place));
         if (function > *widest_function && function <= FUNCTION_WIDEST)
             *widest_function = function;
         if (place > *widest_place)
@@ -222,12 +222,12 @@ static void put_line(const struct dump *dump, const struct pyi_look_thread *look
     struct pyi_text name = pyi_strbuf_get(&line->function), where = pyi_strbuf_get(&line->place);
     pyi_strbuf_string(out, "    ");
     pyi_strbuf_text(out, name);
-    put_blanks(out, function - pyi_text_columns(name));
+    put_blanks(out, function - (int)pyi_text_columns(name));
     pyi_strbuf_string(out, dump->color ? "    \x1b[2m" : "    ");
     pyi_strbuf_text(out, where);
     pyi_strbuf_string(out, dump->color ? "\x1b[0m" : "");
     if (line->count > 1) {
-        put_blanks(out, place - pyi_text_columns(where));
+        put_blanks(out, place - (int)pyi_text_columns(where));
         pyi_strbuf_format(out, "    %s%zu", dump->unicode ? "\xc3\x97" : "x", line->count);
     }
     pyi_strbuf_char(out, '\n');
@@ -264,7 +264,7 @@ static void put_thread(const struct dump *dump, const struct pyi_look_thread *lo
     pyi_strbuf_string(out, dump->color ? "\x1b[1m" : "");
     pyi_strbuf_text(out, pyi_strbuf_get(&name));
     pyi_strbuf_string(out, dump->color ? "\x1b[0m" : "");
-    put_blanks(out, width - pyi_text_columns(pyi_strbuf_get(&name)));
+    put_blanks(out, width - (int)pyi_text_columns(pyi_strbuf_get(&name)));
     if (look->thread->tid > 0)
         pyi_strbuf_format(out, "   %d", (int)look->thread->tid);
     if (*words_of(&look->state, words))
@@ -315,7 +315,7 @@ static size_t shown_count(const struct dump *dump, int *widest)
             continue;
         struct pyi_strbuf name = {0};
         put_safe(&name, dump->threads[i].thread->name);
-        int width = pyi_text_columns(pyi_strbuf_get(&name));
+        int width = (int)pyi_text_columns(pyi_strbuf_get(&name));
         *widest = width > *widest && width <= FUNCTION_WIDEST ? width : *widest;
         pyi_strbuf_deinit(&name);
         count++;

@@ -98,7 +98,7 @@ static void fill_row(const struct pyi_python_process *process, struct row *row)
 
 static void put_cell(struct pyi_strbuf *out, struct pyi_text text, int width, bool right)
 {
-    int blanks = width - pyi_text_columns(text);
+    int blanks = width - (int)pyi_text_columns(text);
     for (int i = 0; right && i < blanks; i++)
         pyi_strbuf_char(out, ' ');
     pyi_strbuf_text(out, text);
@@ -113,12 +113,12 @@ static void put_command(struct pyi_strbuf *out, const char *command, int room)
     struct pyi_strbuf safe = {0};
     pyi_strbuf_safe(&safe, pyi_text(command), PYI_TEXT_STRICT);
     struct pyi_text text = pyi_strbuf_get(&safe);
-    const bool cut = room > 0 && pyi_text_columns(text) > room;
+    const bool cut = room > 0 && (int)pyi_text_columns(text) > room;
     size_t end = 0;
     for (int columns = 0; cut && end < text.length;) {
         size_t next = end;
         pyi_text_next(text, &next);
-        columns += pyi_text_columns((struct pyi_text){text.data + end, next - end});
+        columns += (int)pyi_text_columns((struct pyi_text){text.data + end, next - end});
         if (columns > room - 3)
             break;
         end = next;
@@ -142,7 +142,7 @@ static bool print_table(const struct pyi_python_process *list, size_t count)
     for (size_t i = 1; i <= count; i++) {
         fill_row(&list[i - 1], &rows[i]);
         for (int c = 0; c < COLUMNS; c++) {
-            int width = pyi_text_columns(pyi_strbuf_get(&rows[i].cells[c]));
+            int width = (int)pyi_text_columns(pyi_strbuf_get(&rows[i].cells[c]));
             widths[c] = width > widths[c] ? width : widths[c];
         }
     }
