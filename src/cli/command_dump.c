@@ -5,6 +5,7 @@
  * could not be read consistently is marked as such. Every text of the target is made safe before
  * it is printed. */
 #include "src/cli/commands.h"
+#include "src/cli/report.h"
 #include "src/cli/terminal.h"
 
 #include "attach/attach.h"
@@ -615,14 +616,19 @@ int pyi_command_dump(const struct pyi_console *console)
 {
     const struct pyi_options *options = console->options;
     struct pyi_surroundings around = pyi_surroundings_of(STDOUT_FILENO);
+    const int color = pyi_report_color_asked(options);
+    const bool unicode_asked = pyi_options_given(options, PYI_OPT_UNICODE) ||
+                               pyi_options_given(options, PYI_OPT_NO_UNICODE);
     struct dump dump = {
         .console = console,
         .locals = pyi_options_given(options, PYI_OPT_LOCALS),
         .reverse = pyi_options_given(options, PYI_OPT_REVERSE),
         .full = pyi_options_given(options, PYI_OPT_FULL),
         .json = pyi_options_given(options, PYI_OPT_JSON),
-        .color = pyi_surroundings_message_color(&around),
-        .unicode = pyi_surroundings_unicode(&around),
+        .color = color < 0 ? pyi_surroundings_message_color(&around) : color,
+        .unicode = unicode_asked
+                       ? options->order[PYI_OPT_UNICODE] > options->order[PYI_OPT_NO_UNICODE]
+                       : pyi_surroundings_unicode(&around),
     };
     struct pyi_error error = {0};
     int status = PYI_EXIT_OK, code = open_target(&dump, &error);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """--dump: format, choice of threads, repetition, refusals, hostile names."""
 import json
+import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -35,15 +37,20 @@ main()
 """
 
 
+def run_states(pid):
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/stat") as stat:
+            yield stat.read().rpartition(")")[2].split()[0]
+
+
 @pytest.fixture
 def program(tool):
     script = tool.write("shop.py", PROGRAM)
     process = subprocess.Popen([PYTHON, str(script), "two words"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True, bufsize=1)
     assert process.stdout.readline() == "ready\n"
-    with open(f"/proc/{process.pid}/stat") as stat:
-        while stat.read().rpartition(")")[2].split()[0] != "S":
-            stat.seek(0)
+    while set(run_states(process.pid)) != {"S"}:
+        time.sleep(0.001)
     yield process
     process.kill()
     process.wait()
@@ -83,6 +90,17 @@ def test_reverse_and_full(tool, program):
     assert turned.split("\n")[3:-1] == normal[::-1]
     full = tool.run("--dump", "--thread", "worker", "--full", "--pid", program.pid).stdout
     assert full.count(" recurse ") == 10 and "\u00d7" not in full
+
+
+def test_colour_and_characters(tool, program):
+    plain = tool.run("--dump", "--no-unicode", "--pid", program.pid).stdout
+    assert "    x9\n" in plain and "\u00d7" not in plain and "\x1b" not in plain
+    coloured = tool.run("--dump", "--color", "--pid", program.pid).stdout
+    assert "\x1b[1mMainThread\x1b[0m" in coloured and "\x1b[2mshop.py:5\x1b[0m" in coloured
+    _, terminal = tool.terminal("--dump", "--pid", program.pid)
+    assert "\x1b[1mMainThread" in terminal
+    _, dull = tool.terminal("--dump", "--pid", program.pid, env={"NO_COLOR": "1"})
+    assert "\x1b" not in dull
 
 
 def test_names_cannot_steer_the_terminal(tool, program):
