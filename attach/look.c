@@ -188,7 +188,8 @@ static int read_locals(struct pyi_look *look, struct pyi_look_thread *seen, stru
     for (size_t end = seen->depth; end > 0 && calls < LOCALS_CALLS; calls++) {
         struct keeping keeping = {look, seen, --end};
         int code = pyi_target_locals(look->target, seen->thread, end, keep_variable, &keeping, err);
-        if (code < 0)
+        /* A C function at the top has none. */
+        if (code < 0 && code != PYI_E_INVALID)
             return code;
         while (look->locals == PYI_LOOK_LOCALS_FOLDED && end > 0 && pyi_look_repeats(seen, end - 1))
             end--;

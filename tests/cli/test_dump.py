@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -164,6 +165,33 @@ def test_usage(tool, arguments):
     done = tool.run(*arguments)
     assert done.returncode == 2 and done.stdout == "", done
     assert "error: " in done.stderr
+
+
+def test_a_stopped_process_does_not_hold_us_up(tool, program):
+    program.send_signal(signal.SIGSTOP)
+    while set(run_states(program.pid)) != {"T"}:
+        time.sleep(0.001)
+    done = tool.run("--dump", "--json", "--pid", program.pid)
+    told = json.loads(done.stdout)
+    assert {t["state"] for t in told["threads"]} == {"stopped"} and told["seconds"] < 5
+    assert all(t["consistent"] for t in told["threads"])
+    program.send_signal(signal.SIGCONT)
+
+
+def test_the_child_that_is_python_is_named(tool):
+    shell = subprocess.Popen(["/bin/sh", "-c", f"{PYTHON} -c 'print(0, flush=True); input()'; true"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert shell.stdout.readline() == "0\n"
+        with open(f"/proc/{shell.pid}/task/{shell.pid}/children") as children:
+            child = children.read().split()[0]
+        done = tool.run("--dump", "--pid", shell.pid)
+        assert done.returncode == 3
+        assert f"--dump --pid {child}" in done.stderr
+    finally:
+        shell.stdin.close()
+        shell.wait()
+        shell.stdout.close()
 
 
 def test_not_python(tool):
