@@ -47,7 +47,8 @@ def test_stacks_are_what_the_target_says(pair):
     for told in truth["threads"]:
         thread = threads.get(told["ident"])
         want = [e[:5] + e[6:] for e in told["stack"]]
-        have = [entry(f) for f in thread["frames"]] if thread else None
+        # A C function at the top is not in the target's own list.
+        have = [entry(f) for f in thread["frames"] if f["first_line"] > 0] if thread else None
         if want != have:
             problems.append((told["name"], [p for p in zip(want, have or []) if p[0] != p[1]][:1]))
     assert not problems, problems
