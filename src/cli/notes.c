@@ -52,7 +52,9 @@ static void print_end(const struct pyi_console *console, const struct pyi_record
             pyi_note_print(console, "process %d ended after %.1f s (exit %d)", pid, after,
                            recorded->detail);
         else
-            pyi_note_print(console, "process %d ended after %.1f s", pid, after);
+            /* Its parent was faster to collect it: how it ended nobody else can learn. */
+            pyi_note_print(console, "process %d ended after %.1f s%s", pid, after,
+                           recorded->out_of_memory ? " (out of memory killer?)" : "");
         break;
     case PYI_END_SIGNAL: {
         const char *name = recorded->detail > 0 ? sigabbrev_np(recorded->detail) : NULL;
