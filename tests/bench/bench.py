@@ -115,6 +115,7 @@ class Used:
     peak: int  # bytes
     wall: float
     status: int
+    share: float = float("nan")  # of the time the watched workload had a CPU
 
 
 def clean_environment(home):
@@ -123,27 +124,30 @@ def clean_environment(home):
                 PYTHONDONTWRITEBYTECODE="1")
 
 
-def used(command, home="/tmp", timeout=600, out=subprocess.DEVNULL, err=subprocess.DEVNULL,
-         interrupt_after=None):
+def used(settings, command, home="/tmp", timeout=600, out=subprocess.DEVNULL,
+         err=subprocess.DEVNULL, workload=None):
     """Runs a program to its end and says what it used; a deadline kills its group.
-    `interrupt_after`: seconds until it gets SIGINT."""
-    begin = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
-                               stdout=out, stderr=err, env=clean_environment(home),
-                               start_new_session=True)
-    if interrupt_after is not None:
-        time.sleep(interrupt_after)
-        os.killpg(process.pid, signal.SIGINT)
-    previous = signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
-    signal.alarm(timeout)
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return Used(usage.ru_utime + usage.ru_stime, usage.ru_utime, usage.ru_stime,
-                usage.ru_maxrss * 1024, time.monotonic() - begin, process.returncode)
+    `workload`: what it watches, for its share of the CPU meanwhile."""
+    with scratch(settings) as folder:
+        note = os.path.join(folder, "usage")
+        had = workload.cpu() if workload else 0
+        begin = time.monotonic()
+        # In between stands a small program: a child starts with the peak memory of its parent.
+        process = subprocess.Popen(
+            [helper(settings), "run", note, *map(str, command)], stdin=subprocess.DEVNULL, stdout=out,
+            stderr=err, env=clean_environment(home), start_new_session=True)
+        try:
+            process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise Skip("%s did not end within %d s" % (command[0], timeout)) from None
+        wall = time.monotonic() - begin
+        share = (workload.cpu() - had) / wall if workload else float("nan")
+        with open(note) as file:
+            usage = json.load(file)
+    return Used(usage["user"] + usage["system"], usage["user"], usage["system"], usage["peak"],
+                wall, usage["status"], share)
 
 
 def helper(settings):
@@ -213,14 +217,8 @@ class Workload:
         return sum(self.counters()[:2]) if self.name == "W4" else self.counters()[0]
 
     def cpu(self):
-        """CPU seconds of all its threads, each from its own clock: exact at any moment."""
-        total = 0.0
-        for tid in os.listdir("/proc/%d/task" % self.pid):
-            try:
-                total += time.clock_gettime_ns(~int(tid) << 3 | 6) * 1e-9
-            except OSError:
-                continue
-        return total
+        """CPU seconds it has used, as it noted with its last unit of work."""
+        return self.counters()[7] * 1e-9
 
     def legal_file(self):
         """The possible calls in the form the helper reads."""
@@ -258,5 +256,29 @@ def scratch(settings):
     return tempfile.TemporaryDirectory(prefix="run-", dir=CACHE)
 
 
-def unlimited_core():
+def no_core_files():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+# ---- /proc in the roots -----------------------------------------------------------------------------
+
+PRIVATE = "PYI_BENCH_PRIVATE"
+
+
+def private_mounts():
+    """Starts this program again in a mount namespace of its own, so that /proc can be mounted in
+    the roots and is gone with it. Some profilers need that, and targets of the same namespace."""
+    if os.geteuid() != 0 or os.environ.get(PRIVATE):
+        return
+    probe = subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL)
+    if probe.returncode == 0:
+        os.environ[PRIVATE] = "1"
+        os.execvp("unshare", ["unshare", "-m", sys.executable, *sys.argv])
+
+
+def has_proc(root):
+    """Mounts /proc there if it may."""
+    proc = os.path.join(root, "proc")
+    if not os.path.exists(os.path.join(proc, "self")) and os.environ.get(PRIVATE):
+        subprocess.run(["mount", "-t", "proc", "proc", proc], stderr=subprocess.DEVNULL)
+    return os.path.exists(os.path.join(proc, "self"))

@@ -54,10 +54,10 @@ class Upstream:
         os.link(path, self.link)
         self.home = self.link + ".home"
 
-    def run(self):
+    def run(self, settings):
         os.makedirs(self.home, exist_ok=True)
         inside = [path[len(self.root):] for path in (self.link, self.home)]
-        figure = bench.used(["chroot", self.root, "/usr/bin/python3", "-m", "pyinstrument",
+        figure = bench.used(settings, ["chroot", self.root, "/usr/bin/python3", "-m", "pyinstrument",
                              "--load", inside[0]], home=inside[1])
         shutil.rmtree(self.home)
         return figure
@@ -68,7 +68,7 @@ class Upstream:
 
 def ours(settings, path, *options):
     with bench.scratch(settings) as home:
-        return bench.used([settings.binary, "--load", path, *options], home=home)
+        return bench.used(settings, [settings.binary, "--load", path, *options], home=home)
 
 
 def row(name, figures):
@@ -96,7 +96,7 @@ def small(settings):
         for number in range(rounds):
             mine.append(ours(settings, path))
             if original and number < (1 if settings.quick else 3):
-                theirs.append(original.run())
+                theirs.append(original.run(settings))
             plain.append(ours(settings, path, "-o", "/dev/null", "-r", "text"))
     finally:
         if original:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ours and other profilers, as whole programs on the same target in turn: CPU per sample, rate,
+impossible stacks. What a program uses for starting is taken off by a shorter recording of its own.
+"""
+
+import bench
+import record
+
+LOADS = ["W1", "W2", "W2adv", "W3", "W4", "W6"]
+FLAT_LOADS = ["W1", "W2", "W3"]
+SHORT = 1  # seconds of the recording that is taken off
+
+
+def pairs(settings):
+    """(interpreter, tools) whose figures may be compared."""
+    newest = bench.lab.by_version("3.15")
+    if newest and newest.root:
+        yield newest, [record.Ours, record.Tachyon]
+    local = [i for i in bench.lab.local() if i.version == (3, 13)]
+    if local:
+        yield local[0], [record.Ours, record.Austin,
+                         lambda s: record.PySpy(s, "--nonblocking"), record.PySpy]
+
+
+def one(settings, tool, workload, seconds, interval, short):
+    with bench.scratch(settings) as folder:
+        figure, samples, judged = tool.record(workload, seconds, interval, folder)
+    starting = short[0] if short else 0
+    counted = samples - (short[1] if short else 0)
+    each = (figure.cpu - starting) / counted * 1e6 if counted > 0 else float("nan")
+    return {"us": each, "rate": samples / seconds, "torn": judged.torn, "stacks": judged.stacks,
+            "share": figure.share, "peak": figure.peak, "whole": figure.cpu, "example": judged.example}
+
+
+def measure(settings, tools, workload, interval):
+    """Tool name to its runs, the tools in turn."""
+    shorts, runs = {}, {tool.name: [] for tool in tools}
+    rounds = 1 if settings.quick or workload.name not in ("W1", "W2", "W3") else 3
+    for tool in tools:
+        with bench.scratch(settings) as folder:
+            try:
+                figure, samples, _ = tool.record(workload, SHORT, interval, folder)
+                shorts[tool.name] = (figure.cpu, samples)
+            except bench.Skip as reason:
+                settings.say("  skipped: %s on %s: %s" % (tool.name, workload.name, reason))
+    for _ in range(rounds):
+        for tool in tools:
+            if tool.name in shorts:
+                try:
+                    runs[tool.name].append(one(settings, tool, workload, SHORT + 1, interval,
+                                               shorts[tool.name]))
+                except bench.Skip as reason:
+                    settings.say("  skipped: %s on %s: %s" % (tool.name, workload.name, reason))
+    return runs
+
+
+def run(settings):
+    for interpreter, makers in pairs(settings):
+        tools = record.available(settings, makers[:2] if settings.quick else makers)
+        for title, interval in (("1 kHz", 1e-3), ("as fast as it goes", 1e-6)):
+            settings.say("%s, %s (the whole program, its start taken off)" % (interpreter.name, title))
+            rows = []
+            for name in ["W2"] if settings.quick else LOADS if interval > 1e-5 else FLAT_LOADS:
+                with bench.Workload(interpreter, name) as workload:
+                    runs = measure(settings, tools, workload, interval)
+                ours = bench.median([r["us"] for r in runs[record.Ours.name]])
+                for tool in tools:
+                    got = runs[tool.name]
+                    if not got:
+                        continue
+                    each = bench.median([r["us"] for r in got])
+                    rows.append([
+                        name, tool.name, len(got), "%.1f" % each, "%.3f" % (ours / each),
+                        "%.0f" % bench.median([r["rate"] for r in got]),
+                        "%d/%d" % (sum(r["torn"] for r in got), sum(r["stacks"] for r in got)),
+                        "%.2f %%" % (100 * sum(r["torn"] for r in got)
+                                     / max(sum(r["stacks"] for r in got), 1)),
+                        "%.2f" % bench.median([r["share"] for r in got]),
+                        "%.0f MB" % (max(r["peak"] for r in got) / 1e6)])
+            settings.table(["load", "profiler", "runs", "us/sample", "ours/it", "samples/s", "torn",
+                            "torn share", "target share", "peak"], rows)
