@@ -107,12 +107,13 @@ static bool other_user_namespace(const struct facts *facts)
     return differs > 0;
 }
 
-/* The kernel gives /proc/PID of a process that is not dumpable to root. */
+/* The kernel gives the files below /proc/PID of a process that is not dumpable to root; the
+ * folder itself stays with the process's user. */
 static bool not_dumpable(const struct facts *facts)
 {
     char path[PATH_MAX];
     struct stat status;
-    snprintf(path, sizeof(path), "%s/%d", facts->places->proc, (int)facts->pid);
+    snprintf(path, sizeof(path), "%s/%d/status", facts->places->proc, (int)facts->pid);
     return stat(path, &status) == 0 && status.st_uid != facts->theirs.effective_uid;
 }
 

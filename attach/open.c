@@ -264,6 +264,21 @@ static bool may_change(int code)
     return code == 0 || code == PYI_E_FAULT || code == PYI_E_TORN || code == PYI_E_FORMAT;
 }
 
+/* A runtime found while the loader was still at work was found without its types: their
+ * objects were not relocated yet. Now that the interpreter runs they are there. */
+static int find_types_again(struct pyi_target *target, double deadline, struct pyi_error *err)
+{
+    int code = pyi_maps_read(target->proc, target->pid, &target->maps, err);
+    if (code == 0)
+        code = pyi_open_runtime(target, deadline, err);
+    if (code < 0)
+        return code;
+    pyi_cpython_close(target->python);
+    target->python = NULL;
+    bool ready;
+    return try_python(target, &ready, err);
+}
+
 int pyi_open_python(struct pyi_target *target, double deadline, struct pyi_error *err)
 {
     if (!target->facts)
@@ -281,7 +296,8 @@ int pyi_open_python(struct pyi_target *target, double deadline, struct pyi_error
         bool ready;
         int code = try_python(target, &ready, &reason);
         if (code == 0 && ready)
-            return 0;
+            return pause > 0 && !target->runtime.code_type ? find_types_again(target, deadline, err)
+                                                           : 0;
         if (may_change(code) && !target->image && wait_a_little(deadline, &pause))
             continue;
         if (code == 0 || code == PYI_E_FAULT || code == PYI_E_TORN)

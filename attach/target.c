@@ -179,18 +179,34 @@ enum pyi_target_fate pyi_target_fate(struct pyi_target *target)
     return PYI_FATE_ALIVE;
 }
 
+static void name_program(const struct pyi_target *target, char *out, size_t size)
+{
+    struct pyi_strbuf raw = {0}, text = {0};
+    pyi_strbuf_char(&text, ' ');
+    if (pyi_process_link(target->proc, target->pid, "exe", &raw, NULL) == 0 && raw.length)
+        pyi_strbuf_os_bytes(&text, raw.data, raw.length);
+    else
+        pyi_strbuf_string(&text, "another program");
+    pyi_text_safe(pyi_strbuf_get(&text), out, size);
+    pyi_strbuf_deinit(&raw);
+    pyi_strbuf_deinit(&text);
+}
+
 static int gone(const struct pyi_target *target, enum pyi_target_fate fate, struct pyi_error *err)
 {
     static const char *const words[] = {[PYI_FATE_ALIVE] = "cannot be read any more",
                                         [PYI_FATE_ENDED] = "has ended",
-                                        [PYI_FATE_EXEC] = "became another program",
+                                        [PYI_FATE_EXEC] = "became",
                                         [PYI_FATE_FINALIZED] =
                                             "is ending: its interpreter is shutting down"};
     static const char *const slugs[] = {[PYI_FATE_ALIVE] = "",
                                         [PYI_FATE_ENDED] = "target-exit",
                                         [PYI_FATE_EXEC] = "target-exec",
                                         [PYI_FATE_FINALIZED] = "target-exit"};
-    pyi_error_set(err, PYI_E_GONE, "process %d %s", (int)target->pid, words[fate]);
+    char program[256] = "";
+    if (fate == PYI_FATE_EXEC)
+        name_program(target, program, sizeof(program));
+    pyi_error_set(err, PYI_E_GONE, "process %d %s%s", (int)target->pid, words[fate], program);
     pyi_error_slug(err, slugs[fate]);
     return PYI_E_GONE;
 }

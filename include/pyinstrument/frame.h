@@ -50,6 +50,7 @@ enum pyi_processor_list {
     PYI_LIST_PSTATS,     /* without grouping */
     PYI_LIST_SPEEDSCOPE, /* without aggregation and grouping */
     PYI_LIST_PAGE,       /* what the HTML page does by itself; its threshold is 0.001 */
+    PYI_LIST_EXPORT,     /* nothing removed: self times joined, calls aggregated */
     PYI_LIST_NONE,
 };
 

@@ -151,12 +151,13 @@ static int read_block(struct pyi_json_reader *reader, struct pyi_error *err)
     size_t room = reader->capacity - reader->end;
     if (reader->fd < 0) {
         size_t length = reader->memory_left < room ? reader->memory_left : room;
-        if (length)
-            memcpy(to, reader->memory, length);
+        reader->ended = !length;
+        if (!length)
+            return 0;
+        memcpy(to, reader->memory, length);
         reader->memory += length;
         reader->memory_left -= length;
         reader->end += length;
-        reader->ended = !length;
         return 0;
     }
     ssize_t got;
@@ -274,7 +275,7 @@ static int scan_escape(struct pyi_json_reader *reader, struct pyi_error *err)
     }
     for (size_t i = 2; i < 6; i++) {
         if (i >= left || !is_hex(at[i]))
-            return fail(reader, reader->at + 1, "invalid \\uXXXX escape", err);
+            return fail(reader, reader->at + 1, "invalid unicode escape", err);
     }
     reader->at += 6;
     return 0;

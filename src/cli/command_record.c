@@ -409,9 +409,11 @@ static void wait_a_while(pid_t pid, double seconds)
 
 /* The program's own output comes first. Into a pipe or file Python writes it when it ends, and
  * also a traceback follows the end of the main module: so the report waits for the end of the
- * process, unless other threads keep it alive. */
+ * process, unless other threads keep it alive, or it was to be watched for a while only. */
 static void let_program_finish(const struct recording *recording)
 {
+    if (pyi_recorder_end(recording->recorder, NULL) == PYI_END_DURATION)
+        return;
     const bool shares_output = !recording->report.outfile && isatty(STDOUT_FILENO) != 1;
     wait_a_while(pyi_recorder_pid(recording->recorder), shares_output ? 10.0 : 0.5);
 }

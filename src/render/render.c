@@ -14,8 +14,10 @@
 #include <time.h>
 
 static const struct pyi_renderer *const rows[] = {
-    &pyi_renderer_text,       &pyi_renderer_json,   &pyi_renderer_speedscope,
-    &pyi_renderer_pyisession, &pyi_renderer_pstats,
+    &pyi_renderer_text,       &pyi_renderer_json,     &pyi_renderer_speedscope,
+    &pyi_renderer_pyisession, &pyi_renderer_pstats,   &pyi_renderer_collapsed,
+    &pyi_renderer_pprof,      &pyi_renderer_chrome,   &pyi_renderer_gecko,
+    &pyi_renderer_flamegraph, &pyi_renderer_markdown,
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
@@ -71,7 +73,8 @@ int pyi_renderer_check(const struct pyi_renderer *renderer,
                        const struct pyi_render_options *options, struct pyi_error *err)
 {
     /* Upstream's formats that add no options of their own name their base class. */
-    bool plain = (renderer->flags & PYI_RENDERER_TREE) && !(renderer->flags & PYI_RENDERER_TEXT);
+    unsigned kind = renderer->flags & (PYI_RENDERER_TREE | PYI_RENDERER_TEXT | PYI_RENDERER_OURS);
+    bool plain = kind == PYI_RENDERER_TREE;
     const char *name;
     for (size_t i = 0; (name = pyi_option_name(options, i)); i++) {
         char safe[128];

@@ -10,5 +10,11 @@ extern const struct pyi_renderer pyi_renderer_json;
 extern const struct pyi_renderer pyi_renderer_speedscope;
 extern const struct pyi_renderer pyi_renderer_pyisession;
 extern const struct pyi_renderer pyi_renderer_pstats;
+extern const struct pyi_renderer pyi_renderer_collapsed;
+extern const struct pyi_renderer pyi_renderer_pprof;
+extern const struct pyi_renderer pyi_renderer_chrome;
+extern const struct pyi_renderer pyi_renderer_gecko;
+extern const struct pyi_renderer pyi_renderer_flamegraph;
+extern const struct pyi_renderer pyi_renderer_markdown;
 
 #endif

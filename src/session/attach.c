@@ -397,7 +397,8 @@ int pyi_attach_check(const struct pyi_attach *attach, uint64_t record_count, str
         if (thread->first > record_count || thread->records > record_count - thread->first)
             return pyi_error_set(err, PYI_E_FORMAT, "thread %zu has records that do not exist", i);
         for (size_t j = 0; j < thread->jump_count; j++) {
-            if (thread->jumps[j].record >= thread->records)
+            /* A jump may come last: the thread was seen again, but no sample of it. */
+            if (thread->jumps[j].record > thread->records)
                 return pyi_error_set(err, PYI_E_FORMAT, "thread %zu jumps where no record is", i);
         }
     }

@@ -509,6 +509,8 @@ static const enum pyi_processor lists[][STEPS + 1] = {
                        PYI_REMOVE_UNNECESSARY_SELF_TIME_NODES, PYI_REMOVE_IRRELEVANT_NODES,
                        PYI_REMOVE_FIRST_PYINSTRUMENT_FRAMES_PAGE, PYI_GROUP_LIBRARY_FRAMES_PAGE,
                        PYI_DROP_SMALL_GROUPS, (enum pyi_processor)LIST_END},
+    [PYI_LIST_EXPORT] = {PYI_MERGE_CONSECUTIVE_SELF_TIME, PYI_AGGREGATE_REPEATED_CALLS,
+                         (enum pyi_processor)LIST_END},
     [PYI_LIST_NONE] = {(enum pyi_processor)LIST_END},
 };
 

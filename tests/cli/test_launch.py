@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
+import time
 
 import pytest
 
@@ -171,7 +171,6 @@ def test_interrupt_at_the_terminal(tool):
     def press(text, fd, pid):
         if "go" in text and not sent:
             sent.append(1)
-            import time
             time.sleep(0.4)  # so that there is something to report
             os.write(fd, b"\x03")
     status, text = tool.terminal("-o", "r.json", "s.py", on_text=press)
@@ -191,6 +190,16 @@ def test_a_program_may_survive_the_interrupt(tool):
             os.write(fd, b"\x03")
     status, text = tool.terminal("-o", "r.json", "s.py", on_text=press)
     assert status == 0 and "caught" in text
+
+
+def test_a_limited_recording_of_a_longer_program(tool):
+    tool.write("s.py", BUSY + "burn(2.5)\nprint('end of the program')")
+    began = time.monotonic()
+    done = tool.run("-d", "0.5", "-r", "json", "s.py")
+    assert time.monotonic() - began >= 2.5
+    assert done.returncode == 0 and done.stdout.endswith("end of the program\n")
+    report = json.loads(done.stdout[:-len("end of the program\n")])
+    assert report["duration"] < 1.5
 
 
 def test_terminate_is_handed_on(tool):

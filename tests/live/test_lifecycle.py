@@ -68,8 +68,9 @@ def test_profiler_killed(targets, tmp_path, home):
 
 def report_of(out):
     session = pyi.Session(out)
-    assert session.raw["sample_count"] > 0
-    assert session.seconds_with("work") > 0
+    threads = [(t["name"], t["samples"], t["records"]) for t in session.attach["threads"]]
+    assert session.raw["sample_count"] > 0, session.attach
+    assert session.seconds_with("work") > 0, (session.raw["duration"], threads, session.records[:2])
     return session
 
 

@@ -155,6 +155,26 @@ sys.stdin.read()
     assert unwanted not in seen
 
 
+def test_selection_among_many(targets, tmp_path, home):
+    """A name is known before it is asked for: nobody is selected by a passing name."""
+    code = """
+import threading, sys
+gate = threading.Lock(); gate.acquire()
+for n in range(60): threading.Thread(target=gate.acquire, name="job-%d" % n, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    target = lab.start_code(lab.any_one(), code)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", "0.3", "--thread", "[!jM]*", "-o", out, home=home)
+    assert run.status == 5 or pyi.Session(out).threads() == [], run
+    run = pyi.run("--pid", target.pid, "-d", "0.3", "--thread", "job-5*", "-o", out, home=home)
+    assert run.status == 0, run
+    assert pyi.Session(out).threads() == sorted("job-%d" % n for n in (5, *range(50, 60)))
+
+
 def test_idle_threads(targets, tmp_path, home):
     """Threads at rest are in the file, but not in a text report unless asked for."""
     code = """

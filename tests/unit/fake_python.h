@@ -151,8 +151,9 @@ static inline pyi_addr fake_int(struct fake *fake, uint64_t value)
 static inline pyi_addr fake_code(struct fake *fake, const char *name, const char *file,
                                  int32_t first_line, const char *local)
 {
-    static const uint8_t locations[] = {0xdb, 0, 0, 0xd8, 0, 0, 0xdb, 0, 0, 0xdb, 0, 0, 0xdb, 0, 0};
+    static const uint8_t locations[] = {0xdb, 0, 0, 0xdb, 0, 0, 0xdb, 0, 0, 0xdb, 0, 0, 0xdb, 0, 0};
     static const uint8_t steps[] = {0, 1, 10, 1, 10, 1, 10, 1};
+    static const uint8_t ranges[] = {10, 1, 10, 1, 10, 1, 10, 1};
     const struct pyi_layout *l = fake->layout;
     pyi_addr at = fake_object(fake, fake->code_type, 1024);
     pyi_addr local_name = local != NULL ? fake_str(fake, local) : 0;
@@ -162,7 +163,8 @@ static inline pyi_addr fake_code(struct fake *fake, const char *name, const char
     fake_i32(fake, at + l->code_flags, local != NULL ? 3 : 0);
     if (l->minor < 11) {
         uint8_t code[40] = {0};
-        fake_u64(fake, at + l->code_linetable, fake_bytes(fake, steps, sizeof(steps)));
+        fake_u64(fake, at + l->code_linetable,
+                 fake_bytes(fake, l->minor == 10 ? ranges : steps, sizeof(steps)));
         fake_u64(fake, at + l->code_code, fake_bytes(fake, code, sizeof(code)));
         fake_u64(fake, at + l->code_varnames, fake_tuple(fake, &local_name, local != NULL));
         fake_u64(fake, at + l->code_cellvars, fake_tuple(fake, NULL, 0));

@@ -2,8 +2,8 @@
 /*
  * test_json_reader.c - what is JSON and what its tokens are, as CPython 3.11's json module says.
  *
- * The table was made by asking json.loads(); each row is also read through a pipe in small
- * pieces, so that every token meets the end of a block.
+ * The table was made by asking json.loads(). Other tests move tokens over the end of the reader's
+ * blocks byte by byte.
  */
 #include "src/base/json_reader.h"
 

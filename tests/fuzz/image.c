@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * image.c - fuzz target: any bytes as a memory image.
+ *
+ * What opens must survive rounds (the second is predicted from the first), the questions about
+ * sys, and being closed; whatever comes out of a round must be within its own bounds.
+ */
+#include "attach/target.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void look_at(const struct pyi_target *target, const struct pyi_round *round)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        const struct pyi_stack *stack = &round->stacks[i];
+        require(stack->thread && stack->thread->name.data);
+        require(stack->common <= stack->depth || stack->status == PYI_STACK_LOST);
+        for (size_t k = 0; stack->status != PYI_STACK_LOST && k < stack->depth; k++) {
+            const struct pyi_stack_entry *entry = &stack->entries[k];
+            require(entry->code && entry->code->name.data && entry->code->filename.data);
+            require(entry->code->name.data[entry->code->name.length] == 0);
+            if (entry->class_name)
+                require(pyi_target_class_name(target, entry->class_name).data != NULL);
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct pyi_target *target = NULL;
+    struct pyi_error err = {0};
+    struct pyi_target_options options = {.max_depth = 1000};
+    if (pyi_target_open_image_bytes(data, size, &options, &target, &err) < 0) {
+        require(err.code < 0 && err.message[0]);
+        return 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        struct pyi_round round = {0};
+        if (pyi_target_round(target, &round, &err) == 0)
+            look_at(target, &round);
+    }
+    const struct pyi_sysinfo *sysinfo;
+    if (pyi_target_sysinfo(target, &sysinfo, &err) == 0)
+        require(sysinfo->prefixes[0].data != NULL);
+    pyi_target_close(target);
+    return 0;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * test_frames.c - rounds over hand-made interpreters: true stacks, torn ones, hostile ones.
+ */
+#include "attach/cpython/cpython.h"
+#include "attach/cpython/python.h"
+#include "tests/unit/fake_python.h"
+
+#define FRAMES 4
+
+/* One interpreter with one thread and FRAMES frames: a module and three functions. */
+struct scene {
+    struct fake *fake;
+    struct pyi_cpython *python;
+    pyi_addr runtime, interp, state, chunk, base;
+    pyi_addr frames[FRAMES], codes[FRAMES]; /* outermost first */
+    pyi_addr type;                          /* of self in frame 2 */
+};
+
+static void make_codes(struct scene *scene)
+{
+    static const char *const names[FRAMES] = {"<module>", "outer", "method", "leaf"};
+    for (int i = 0; i < FRAMES; i++)
+        scene->codes[i] =
+            fake_code(scene->fake, names[i], "/srv/app.py", 10 * (i + 1), i == 2 ? "self" : NULL);
+    scene->type = fake_type(scene->fake, "Server", 0);
+}
+
+static pyi_addr make_self(struct scene *scene)
+{
+    return fake_object(scene->fake, scene->type, 64);
+}
+
+/* 3.8 to 3.10. */
+static void make_heap_frames(struct scene *scene)
+{
+    struct fake *fake = scene->fake;
+    const struct pyi_layout *l = fake->layout;
+    for (int i = 0; i < FRAMES; i++) {
+        pyi_addr at = scene->frames[i] =
+            fake_object(fake, fake->frame_type, l->frameobject_localsplus + 64);
+        fake_u64(fake, at + l->frameobject_code, scene->codes[i]);
+        fake_u64(fake, at + l->frameobject_back, i > 0 ? scene->frames[i - 1] : 0);
+        fake_i32(fake, at + l->frameobject_lasti, l->minor == 10 ? 5 * i : 10 * i);
+        if (pyi_has_field(l->frameobject_executing))
+            *fake_at(fake, at + l->frameobject_executing) = 1;
+    }
+    fake_u64(fake, scene->frames[2] + l->frameobject_localsplus, make_self(scene));
+    fake_u64(fake, scene->state + l->tstate_frame, scene->frames[FRAMES - 1]);
+}
+
+static void set_instruction(struct scene *scene, int frame, int unit)
+{
+    const struct pyi_layout *l = scene->fake->layout;
+    fake_u64(scene->fake, scene->frames[frame] + l->iframe_instr,
+             scene->codes[frame] + l->code_adaptive + 2 * (uint64_t)unit);
+}
+
+/* 3.11+: three frames one behind the other on the data stack, all run by one evaluator call. */
+static void make_stack_frames(struct scene *scene)
+{
+    struct fake *fake = scene->fake;
+    const struct pyi_layout *l = fake->layout;
+    size_t step = l->iframe_localsplus + 32;
+    pyi_addr shim = 0;
+    fake->used = (fake->used + 4095) & ~(size_t)4095;
+    scene->chunk = fake_alloc(fake, 16384);
+    fake_u64(fake, scene->chunk + l->chunk_size_field, 16384);
+    if (l->minor >= 12) {
+        shim = scene->base = fake_alloc(fake, 128);
+        *fake_at(fake, shim + l->iframe_owner) = 3;
+    }
+    for (int i = 0; i < FRAMES; i++) {
+        pyi_addr at = scene->frames[i] = scene->chunk + l->chunk_data + step * (size_t)i;
+        fake_u64(fake, at + l->iframe_code, scene->codes[i]);
+        fake_u64(fake, at + l->iframe_previous, i > 0 ? scene->frames[i - 1] : shim);
+        if (pyi_has_field(l->iframe_is_entry))
+            *fake_at(fake, at + l->iframe_is_entry) = i == 0;
+        set_instruction(scene, i, 5 * i + (i == 0));
+    }
+    fake_u64(fake, scene->frames[2] + l->iframe_localsplus, make_self(scene));
+    fake_u64(fake, scene->state + l->tstate_datastack_chunk, scene->chunk);
+    fake_u64(fake, scene->state + l->tstate_datastack_top, scene->frames[FRAMES - 1] + step);
+    fake_u64(fake, scene->state + l->tstate_datastack_limit, scene->chunk + 16384);
+    if (pyi_has_field(l->tstate_base_frame))
+        fake_u64(fake, scene->state + l->tstate_base_frame, scene->base);
+}
+
+static void set_head(struct scene *scene, pyi_addr head)
+{
+    struct fake *fake = scene->fake;
+    const struct pyi_layout *l = fake->layout;
+    if (l->minor < 11) {
+        fake_u64(fake, scene->state + l->tstate_frame, head);
+    } else if (pyi_has_field(l->tstate_current_frame)) {
+        fake_u64(fake, scene->state + l->tstate_current_frame, head);
+    } else {
+        pyi_addr record = fake_alloc(fake, 32);
+        fake_u64(fake, scene->state + l->tstate_cframe, record);
+        fake_u64(fake, record + l->cframe_current_frame, head);
+    }
+}
+
+static struct scene *scene_new(uint32_t version, size_t max_depth)
+{
+    struct scene *scene = calloc(1, sizeof(*scene));
+    assert_non_null(scene);
+    struct fake *fake = scene->fake = fake_new(version);
+    const struct pyi_layout *l = fake->layout;
+    scene->runtime = fake_alloc(fake, 4096);
+    scene->interp = fake_alloc(fake, 16384);
+    scene->state = fake_alloc(fake, 4096);
+    fake_u64(fake, scene->runtime + l->runtime_interpreters_head, scene->interp);
+    fake_u64(fake, scene->runtime + l->runtime_main_thread, 4711);
+    fake_u64(fake, scene->interp + l->interp_threads_head, scene->state);
+    fake_u64(fake, scene->state + l->tstate_interp, scene->interp);
+    fake_u64(fake, scene->state + l->tstate_thread_id, 4711);
+    make_codes(scene);
+    if (l->minor < 11)
+        make_heap_frames(scene);
+    else
+        make_stack_frames(scene);
+    set_head(scene, scene->frames[FRAMES - 1]);
+    scene->python = fake_open(fake, scene->runtime, max_depth);
+    return scene;
+}
+
+static void scene_free(struct scene *scene)
+{
+    pyi_cpython_close(scene->python);
+    free(scene->fake);
+    free(scene);
+}
+
+static const struct pyi_stack *round_of(struct scene *scene)
+{
+    struct pyi_round round = {0};
+    assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), 0);
+    assert_int_equal(round.count, 1);
+    return &round.stacks[0];
+}
+
+static const uint32_t versions[] = {0x030812f0, 0x030912f0, 0x030a0df0, 0x030b07f0,
+                                    0x030c01f0, 0x030d00f0, 0x030e0af0, 0x030f02f0};
+#define EVERY(scene, depth)                                                                        \
+    for (size_t v = 0; v < sizeof(versions) / sizeof(versions[0]); v++)                            \
+        for (struct scene *scene = scene_new(versions[v], depth); scene != NULL;                   \
+             scene_free(scene), scene = NULL)
+
+static void test_stack(void **state)
+{
+    EVERY(scene, 0)
+    {
+        const struct pyi_stack *stack = round_of(scene);
+        assert_int_equal(stack->status, PYI_STACK_NEW);
+        assert_int_equal(stack->depth, 4);
+        assert_int_equal(stack->common, 0);
+        assert_false(stack->truncated);
+        assert_string_equal(stack->entries[0].code->name.data, "<module>");
+        assert_string_equal(stack->entries[3].code->name.data, "leaf");
+        assert_string_equal(stack->entries[3].code->filename.data, "/srv/app.py");
+        assert_int_equal(stack->entries[3].code->first_line, 40);
+        assert_int_equal(stack->entries[3].line, 44);
+        assert_string_equal(
+            pyi_cpython_class_name(scene->python, stack->entries[2].class_name).data, "Server");
+        assert_int_equal(stack->entries[1].class_name, 0);
+        assert_true(stack->thread->is_main);
+        assert_int_equal(stack->thread->ident, 4711);
+        assert_string_equal(stack->thread->name.data, "MainThread");
+    }
+}
+
+/* Nothing moves: one call per round, and the stack is the same. */
+static void test_same(void **state)
+{
+    EVERY(scene, 0)
+    {
+        /* Names are asked for again in rounds 2, 4, 8, 16, ... */
+        for (int i = 0; i < 20; i++)
+            round_of(scene);
+        uint64_t calls = scene->fake->memory.calls;
+        const struct pyi_stack *stack = round_of(scene);
+        assert_int_equal(stack->status, PYI_STACK_SAME);
+        assert_int_equal(stack->depth, 4);
+        assert_int_equal(stack->common, 4);
+        assert_int_equal(stack->attempts, 1);
+        assert_int_equal(scene->fake->memory.calls - calls, 1);
+    }
+}
+
+static void test_common(void **state)
+{
+    EVERY(scene, 0)
+    {
+        round_of(scene);
+        set_head(scene, scene->frames[1]);
+        const struct pyi_stack *stack = round_of(scene);
+        assert_int_equal(stack->status, PYI_STACK_NEW);
+        assert_int_equal(stack->depth, 2);
+        assert_int_equal(stack->common, 2);
+        set_head(scene, scene->frames[3]);
+        stack = round_of(scene);
+        assert_int_equal(stack->depth, 4);
+        assert_int_equal(stack->common, 2);
+    }
+}
+
+static void test_truncated(void **state)
+{
+    EVERY(scene, 2)
+    {
+        const struct pyi_stack *stack = round_of(scene);
+        assert_int_equal(stack->depth, 2);
+        assert_true(stack->truncated);
+        assert_string_equal(stack->entries[1].code->name.data, "leaf");
+    }
+}
+
+/* Before its first instruction a frame is not shown, from 3.11 on. */
+static void test_not_started(void **state)
+{
+    EVERY(scene, 0)
+    {
+        if (scene->fake->layout->minor < 11)
+            continue;
+        set_instruction(scene, 3, 0);
+        const struct pyi_stack *stack = round_of(scene);
+        assert_int_equal(stack->depth, 3);
+        assert_string_equal(stack->entries[2].code->name.data, "method");
+    }
+}
+
+static void test_no_frames(void **state)
+{
+    EVERY(scene, 0)
+    {
+        pyi_addr head = scene->fake->layout->minor >= 15 ? scene->base : 0;
+        set_head(scene, head);
+        const struct pyi_stack *stack = round_of(scene);
+        assert_int_equal(stack->status, PYI_STACK_NEW);
+        assert_int_equal(stack->depth, 0);
+    }
+}
+
+static void set_back(struct scene *scene, int frame, pyi_addr back)
+{
+    const struct pyi_layout *l = scene->fake->layout;
+    uint32_t field = l->minor < 11 ? l->frameobject_back : l->iframe_previous;
+    fake_u64(scene->fake, scene->frames[frame] + field, back);
+}
+
+static void set_code(struct scene *scene, int frame, pyi_addr code)
+{
+    const struct pyi_layout *l = scene->fake->layout;
+    uint32_t field = l->minor < 11 ? l->frameobject_code : l->iframe_code;
+    fake_u64(scene->fake, scene->frames[frame] + field, code);
+}
+
+/* What contradicts itself is lost, after the retries, and the next good round is fine again. */
+static void expect_lost_then_found(struct scene *scene)
+{
+    const struct pyi_stack *stack = round_of(scene);
+    assert_int_equal(stack->status, PYI_STACK_LOST);
+    assert_int_equal(stack->attempts, 1 + PYI_RETRIES);
+    for (int i = 1; i < FRAMES; i++) {
+        set_back(scene, i, scene->frames[i - 1]);
+        set_code(scene, i, scene->codes[i]);
+        if (scene->fake->layout->minor >= 11)
+            set_instruction(scene, i, 5 * i);
+    }
+    set_head(scene, scene->frames[3]);
+    stack = round_of(scene);
+    assert_int_equal(stack->status, PYI_STACK_NEW);
+    assert_int_equal(stack->depth, 4);
+}
+
+static void test_cycle(void **state)
+{
+    EVERY(scene, 0)
+    {
+        round_of(scene);
+        set_back(scene, 1, scene->frames[3]);
+        expect_lost_then_found(scene);
+    }
+}
+
+static void test_wild_pointers(void **state)
+{
+    static const pyi_addr wild[] = {1,
+                                    0xfff8,
+                                    UINT64_MAX,
+                                    UINT64_MAX - 7,
+                                    0x7eff00000000,
+                                    FAKE_BASE + FAKE_SIZE - 8,
+                                    FAKE_BASE + 3};
+    for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
+        EVERY(scene, 0)
+        {
+            set_back(scene, 2, wild[i]);
+            expect_lost_then_found(scene);
+        }
+        EVERY(scene, 0)
+        {
+            set_head(scene, wild[i]);
+            expect_lost_then_found(scene);
+        }
+        EVERY(scene, 0)
+        {
+            set_code(scene, 1, wild[i]);
+            expect_lost_then_found(scene);
+        }
+    }
+}
+
+static void test_not_code(void **state)
+{
+    EVERY(scene, 0)
+    {
+        set_code(scene, 3, make_self(scene));
+        expect_lost_then_found(scene);
+    }
+}
+
+static void test_instruction_outside(void **state)
+{
+    EVERY(scene, 0)
+    {
+        if (scene->fake->layout->minor < 11)
+            continue;
+        set_instruction(scene, 2, 4000);
+        expect_lost_then_found(scene);
+        set_instruction(scene, 2, -400);
+        expect_lost_then_found(scene);
+    }
+}
+
+/* A callee that does not begin where its caller ends belongs to another moment. */
+static void test_frames_do_not_join(void **state)
+{
+    EVERY(scene, 0)
+    {
+        if (scene->fake->layout->minor < 11)
+            continue;
+        set_back(scene, 3, scene->frames[1]);
+        expect_lost_then_found(scene);
+    }
+}
+
+/* Another code object at a known address: seen at the latest on schedule. */
+static void test_code_reused(void **state)
+{
+    EVERY(scene, 0)
+    {
+        const struct pyi_layout *l = scene->fake->layout;
+        const struct pyi_stack *stack = round_of(scene);
+        const struct pyi_code *before = stack->entries[3].code;
+        fake_u64(scene->fake, scene->codes[3] + l->code_name, fake_str(scene->fake, "newcomer"));
+        if (pyi_has_field(l->interp_code_generation))
+            fake_u64(scene->fake, scene->interp + l->interp_code_generation, 1);
+        stack = round_of(scene);
+        assert_string_equal(stack->entries[3].code->name.data, "newcomer");
+        assert_string_equal(before->name.data, "leaf");
+        assert_int_equal(stack->common, 3);
+        struct pyi_target_stats stats = {0};
+        pyi_cpython_stats(scene->python, &stats);
+        assert_int_equal(stats.code_reused, 1);
+        assert_int_equal(stats.code_misses, 5);
+    }
+}
+
+/* A code object whose strings claim 4 GiB makes its stack unreadable, nothing else. */
+static void test_huge_name(void **state)
+{
+    EVERY(scene, 0)
+    {
+        const struct pyi_layout *l = scene->fake->layout;
+        pyi_addr name = fake_str(scene->fake, "x");
+        fake_u64(scene->fake, name + l->ascii_length, UINT64_C(1) << 32);
+        fake_u64(scene->fake, scene->codes[1] + l->code_name, name);
+        assert_int_equal(round_of(scene)->status, PYI_STACK_LOST);
+    }
+}
+
+/* A method whose self is captured by an inner function. */
+static void test_cell(void **state)
+{
+    EVERY(scene, 0)
+    {
+        struct fake *fake = scene->fake;
+        const struct pyi_layout *l = fake->layout;
+        pyi_addr cell = fake_object(fake, fake->cell_type, 64);
+        fake_u64(fake, cell + l->cell_ref, make_self(scene));
+        if (l->minor >= 11) {
+            static const uint8_t kind = 0x60;
+            fake_u64(fake, scene->codes[2] + l->code_localspluskinds, fake_bytes(fake, &kind, 1));
+            fake_u64(fake, scene->frames[2] + l->iframe_localsplus, cell);
+        } else {
+            pyi_addr name = fake_str(fake, "self");
+            fake_u64(fake, scene->codes[2] + l->code_cellvars, fake_tuple(fake, &name, 1));
+            fake_u64(fake, scene->frames[2] + l->frameobject_localsplus, 0);
+            fake_u64(fake, scene->frames[2] + l->frameobject_localsplus + 8, cell);
+        }
+        const struct pyi_stack *stack = round_of(scene);
+        assert_string_equal(
+            pyi_cpython_class_name(scene->python, stack->entries[2].class_name).data, "Server");
+        /* An empty cell: no class, no failure. */
+        fake_u64(fake, cell + l->cell_ref, 0);
+        stack = round_of(scene);
+        assert_int_equal(stack->status, PYI_STACK_NEW);
+        assert_int_equal(stack->entries[2].class_name, 0);
+    }
+}
+
+/* cls counts only when it is a type. */
+static void test_cls(void **state)
+{
+    EVERY(scene, 0)
+    {
+        struct fake *fake = scene->fake;
+        const struct pyi_layout *l = fake->layout;
+        pyi_addr name = fake_str(fake, "cls");
+        uint32_t field = l->minor >= 11 ? l->code_localsplusnames : l->code_varnames;
+        uint32_t slot = l->minor >= 11 ? l->iframe_localsplus : l->frameobject_localsplus;
+        fake_u64(fake, scene->codes[2] + field, fake_tuple(fake, &name, 1));
+        assert_int_equal(round_of(scene)->entries[2].class_name, 0);
+        fake_u64(fake, scene->frames[2] + slot, scene->type);
+        const struct pyi_stack *stack = round_of(scene);
+        assert_string_equal(
+            pyi_cpython_class_name(scene->python, stack->entries[2].class_name).data, "Server");
+    }
+}
+
+static void test_thread_list(void **state)
+{
+    EVERY(scene, 0)
+    {
+        struct fake *fake = scene->fake;
+        const struct pyi_layout *l = fake->layout;
+        struct pyi_round round;
+        round_of(scene);
+        pyi_addr second = fake_alloc(fake, 4096);
+        fake_u64(fake, second + l->tstate_interp, scene->interp);
+        fake_u64(fake, second + l->tstate_thread_id, 4712);
+        fake_u64(fake, second + l->tstate_next, scene->state);
+        fake_u64(fake, scene->interp + l->interp_threads_head, second);
+        assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), 0);
+        assert_int_equal(round.count, 2);
+        assert_int_equal(round.stacks[1].thread->index, 1);
+        assert_string_equal(round.stacks[1].thread->name.data, "Thread 4712");
+        assert_false(round.stacks[1].thread->is_main);
+        fake_u64(fake, scene->interp + l->interp_threads_head, scene->state);
+        round_of(scene);
+        assert_false(pyi_cpython_thread(scene->python, 1)->alive);
+        /* A list that bites its tail is refused, not followed for ever. */
+        fake_u64(fake, scene->state + l->tstate_next, scene->state);
+        assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), PYI_E_FAULT);
+        fake_u64(fake, scene->state + l->tstate_next, 0);
+        fake_u64(fake, scene->interp + l->interp_next, scene->interp);
+        assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), PYI_E_FAULT);
+    }
+}
+
+/* Every word of the image's stack part overwritten in turn: any answer will do, no crash. */
+static void test_garbage_words(void **state)
+{
+    static const uint64_t garbage[] = {0, 1, UINT64_MAX, 0x8000000000000000, FAKE_BASE + 8};
+    EVERY(scene, 100)
+    {
+        struct pyi_round round;
+        pyi_addr from = scene->frames[0] - 64, to = from + 1200;
+        for (pyi_addr at = from; at < to; at += 8)
+            for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+                uint64_t old = pyi_load_u64(fake_at(scene->fake, at));
+                fake_u64(scene->fake, at, garbage[i]);
+                assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), 0);
+                fake_u64(scene->fake, at, old);
+            }
+        assert_int_equal(round_of(scene)->depth, 4);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stack),
+        cmocka_unit_test(test_same),
+        cmocka_unit_test(test_common),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_not_started),
+        cmocka_unit_test(test_no_frames),
+        cmocka_unit_test(test_cycle),
+        cmocka_unit_test(test_wild_pointers),
+        cmocka_unit_test(test_not_code),
+        cmocka_unit_test(test_instruction_outside),
+        cmocka_unit_test(test_frames_do_not_join),
+        cmocka_unit_test(test_code_reused),
+        cmocka_unit_test(test_huge_name),
+        cmocka_unit_test(test_cell),
+        cmocka_unit_test(test_cls),
+        cmocka_unit_test(test_thread_list),
+        cmocka_unit_test(test_garbage_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
