@@ -19,6 +19,7 @@ GOALS = {"W1": 2.0, "W2": 2.5, "W3": 3.0}
 HEAP_GOAL = 1.5     # 3.8-3.10, against a call with as many ranges as frames are read again
 HEAP_RANGES = 12
 PACED_MORE = 6.0    # microseconds above a bare timer loop
+LEAST_SHARE = 0.5  # of a CPU the target must have had
 FLAT = 0
 
 
@@ -108,6 +109,13 @@ def bias(workload, before, got):
     return "%+.3f" % (seen - still / max(still + moving, 1))
 
 
+def judged(torn, share):
+    """A target that hardly ran cannot show that its stacks are read well."""
+    if torn:
+        return "MISSED"
+    return "met" if share >= LEAST_SHARE else "inconclusive (share below %.1f)" % LEAST_SHARE
+
+
 def tears(settings):
     settings.say("Impossible stacks the engine delivers: torn/samples, lost, share of CPU the target had")
     rows, torn_of = [], {}
@@ -124,9 +132,10 @@ def tears(settings):
                         row += [torn, lost, "%.0f %%" % (100 * got["verified"] / max(got["samples"], 1)),
                                 "%.2f" % (got["target_cpu"] / got["wall"]), bias(workload, before, got)]
                         first = first or (got["first_torn"] or [""])[0]
-                        mine = torn_of.setdefault(interpreter.name, [0, 0, 0])
+                        mine = torn_of.setdefault(interpreter, [0, 0, 0, []])
                         for i, key in enumerate(("torn", "lost", "samples")):
                             mine[i] += got[key]
+                        mine[3].append(got["target_cpu"] / got["wall"])
             except bench.Skip as reason:
                 row += [str(reason)] + ["-"] * 9
                 first = ""
@@ -134,8 +143,10 @@ def tears(settings):
     columns = ["torn", "lost", "verified", "share", "W7 bias"]
     settings.table(["python", "load"] + ["flat " + c for c in columns] + ["10k " + c for c in columns]
                    + ["e.g."], rows)
-    settings.table(["python", "torn", "lost", "delivered"],
-                   [[name, *counts] for name, counts in torn_of.items()])
+    settings.table(["python", "torn", "lost", "delivered", "share", "no impossible stack"],
+                   [[interpreter.name, torn, lost, delivered, "%.2f" % bench.median(shares),
+                     judged(torn, bench.median(shares))]
+                    for interpreter, (torn, lost, delivered, shares) in torn_of.items()])
 
 
 def sessions(settings):
