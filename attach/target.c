@@ -274,7 +274,8 @@ int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct py
 
 /* ---- sys ---- */
 
-/* dirname(dirname(executable)): where a Python of the usual layout is installed. */
+/* dirname(dirname(executable)): where a Python of the usual layout is installed. No data when
+ * memory ran out. */
 static struct pyi_text prefix_of(struct pyi_target *target)
 {
     struct pyi_text path = target->info.executable;
@@ -285,16 +286,18 @@ static struct pyi_text prefix_of(struct pyi_target *target)
         if (length > 0)
             length--;
     }
-    char *copy = pyi_arena_copy(&target->arena, path.data, length);
-    return (struct pyi_text){copy ? copy : "", copy ? length : 0};
+    return (struct pyi_text){pyi_arena_copy(&target->arena, path.data, length), length};
 }
 
+/* NULL on lack of memory. */
 static const struct pyi_sysinfo *sysinfo_guess(struct pyi_target *target,
                                                const struct pyi_sysinfo *read)
 {
     target->sysinfo = read ? *read : (struct pyi_sysinfo){0};
     target->sysinfo.from_sys = false;
     struct pyi_text prefix = prefix_of(target);
+    if (!prefix.data)
+        return NULL;
     for (int i = 0; i < 4; i++)
         if (!read || read->prefixes[i].length == 0)
             target->sysinfo.prefixes[i] = prefix;
@@ -312,6 +315,8 @@ int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out
         if (code < 0)
             read = NULL;
         target->sysinfo_done = read && read->from_sys ? read : sysinfo_guess(target, read);
+        if (!target->sysinfo_done)
+            return pyi_error_nomem(err);
     }
     *out = target->sysinfo_done;
     return 0;
