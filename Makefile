@@ -119,9 +119,13 @@ $(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
 FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 .PHONY: fuzz
 fuzz: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
+FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS)
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS) -o $@ $< $(LIB_SRC) $(LDLIBS)
+	clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: test-programs
 test-programs: all $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_BIN) $(HELPER_BIN)
@@ -209,4 +213,4 @@ help:
 	'scripts/try, scripts/check   the same as make try, make check, after installing what is missing'
 
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FAULT_BIN:=.d) $(HELPER_BIN:=.d)
+-include $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.d) $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FAULT_BIN:=.d) $(HELPER_BIN:=.d)
