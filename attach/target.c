@@ -255,17 +255,21 @@ static int look(struct pyi_target *target, const struct pyi_round *round, struct
 int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct pyi_error *err)
 {
     struct pyi_round round = {0};
-    int code = pyi_cpython_round(target->python, &round, err);
+    struct pyi_error reason; /* not the caller's: what is unreadable may yet be no error */
+    int code = pyi_cpython_round(target->python, &round, &reason);
     target->rounds++;
     if (code == 0 && !target->image)
-        code = look(target, &round, err);
+        code = look(target, &round, &reason);
     if (code == 0) {
         *out = round;
         return 0;
     }
     bool unreadable = code == PYI_E_FAULT || code == PYI_E_TORN || code == PYI_E_FORMAT;
-    if (!unreadable && code != PYI_E_GONE)
+    if (!unreadable && code != PYI_E_GONE) {
+        if (err)
+            *err = reason;
         return code;
+    }
     enum pyi_target_fate fate = pyi_target_fate(target);
     if (fate == PYI_FATE_ALIVE && unreadable)
         return round_of_lost(target, out, err);
@@ -309,9 +313,13 @@ int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out
 {
     if (!target->sysinfo_done) {
         const struct pyi_sysinfo *read = NULL;
-        int code = pyi_cpython_sysinfo(target->python, &read, err);
-        if (code == PYI_E_GONE || code == PYI_E_NOMEM)
+        struct pyi_error reason;
+        int code = pyi_cpython_sysinfo(target->python, &read, &reason);
+        if (code == PYI_E_GONE || code == PYI_E_NOMEM) {
+            if (err)
+                *err = reason;
             return code;
+        }
         if (code < 0)
             read = NULL;
         target->sysinfo_done = read && read->from_sys ? read : sysinfo_guess(target, read);

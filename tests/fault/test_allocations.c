@@ -23,6 +23,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/fault/images.inc"
+
 #define MANY 200000 /* more allocations than any scenario makes: a loop that never ends */
 
 struct scenario {
@@ -77,6 +79,7 @@ static void every_allocation(const struct scenario *scenario)
         do
             one(scenario, ++at, onwards, pyi_strbuf_get(&whole));
         while (inject.failed && at < MANY);
+        print_message("# %llu allocations\n", (unsigned long long)at - 1);
         assert_true(at > 1); /* the wrapping works at all */
         assert_true(at < MANY);
     }
@@ -287,22 +290,6 @@ static void globs(void **state)
 
 /* ---- targets --------------------------------------------------------------------------------- */
 
-static void spell_round(const struct pyi_target *target, const struct pyi_round *round,
-                        struct pyi_strbuf *out)
-{
-    for (size_t i = 0; i < round->count; i++) {
-        const struct pyi_stack *stack = &round->stacks[i];
-        pyi_strbuf_format(out, "%s %d %zu\n", stack->thread->name.data, (int)stack->status,
-                          stack->depth);
-        for (size_t k = 0; k < stack->depth; k++) {
-            const struct pyi_stack_entry *entry = &stack->entries[k];
-            struct pyi_text class_name = pyi_target_class_name(target, entry->class_name);
-            pyi_strbuf_format(out, "  %s %s %d %s\n", entry->code->filename.data,
-                              entry->code->name.data, (int)entry->line, class_name.data);
-        }
-    }
-}
-
 static int look(struct pyi_target *target, struct pyi_strbuf *out, struct pyi_error *err)
 {
     const struct pyi_sysinfo *sysinfo;
@@ -311,7 +298,7 @@ static int look(struct pyi_target *target, struct pyi_strbuf *out, struct pyi_er
         struct pyi_round round = {0};
         code = pyi_target_round(target, &round, err);
         if (!code)
-            spell_round(target, &round, out);
+            images_spell(target, &round, true, out);
     }
     if (!code)
         code = pyi_target_sysinfo(target, &sysinfo, err);
@@ -349,38 +336,19 @@ static int open_and_dump(const struct scenario *scenario, struct pyi_strbuf *out
     return code;
 }
 
-static void over_images(int (*run)(const struct scenario *, struct pyi_strbuf *,
-                                   struct pyi_error *))
+static void one_image(void *context, const void *bytes, size_t length)
 {
-    char folder[4096], path[8192];
-    size_t count = 0;
-    snprintf(folder, sizeof(folder), "%s/fixtures/corpus/image", getenv("PYI_FIXTURES"));
-    DIR *directory = opendir(folder);
-    assert_non_null(directory);
-    for (struct dirent *entry; (entry = readdir(directory));) {
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        if (!strchr(entry->d_name, '.') || entry->d_type != DT_REG)
-            continue;
-        FILE *file = fopen(path, "rb");
-        static char bytes[1 << 20];
-        size_t length = fread(bytes, 1, sizeof(bytes), file);
-        fclose(file);
-        print_message("# %s\n", entry->d_name);
-        every_allocation(&(struct scenario){.run = run, .bytes = bytes, .length = length});
-        count++;
-    }
-    closedir(directory);
-    assert_true(count >= 6);
+    every_allocation(&(struct scenario){.run = context, .bytes = bytes, .length = length});
 }
 
 static void targets(void **state)
 {
-    over_images(open_and_look);
+    images_each(one_image, open_and_look);
 }
 
 static void dumps(void **state)
 {
-    over_images(open_and_dump);
+    images_each(one_image, open_and_dump);
     assert_int_equal(unlink("dumped"), 0);
 }
 
