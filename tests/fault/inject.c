@@ -221,8 +221,9 @@ static int faulty_read(struct pyi_memory *memory, struct pyi_range *ranges, size
                        struct pyi_error *err)
 {
     inject.reads++;
-    bool fail = inject.read_fail_at && (inject.reads == inject.read_fail_at ||
-                                        (inject.read_onwards && inject.reads > inject.read_fail_at));
+    bool fail =
+        inject.read_fail_at && (inject.reads == inject.read_fail_at ||
+                                (inject.read_onwards && inject.reads > inject.read_fail_at));
     if (!fail)
         return image_ops->read(memory, ranges, count, err);
     inject.reads_failed++;

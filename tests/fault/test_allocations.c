@@ -247,15 +247,17 @@ static void every_renderer(void **state)
             char path[4096];
             snprintf(path, sizeof(path), "%s/%s", getenv("PYI_FIXTURES"), files[i]);
             print_message("# %s of %s\n", renderer->name, files[i]);
-            every_allocation(
-                &(struct scenario){.run = render, .path = path, .renderer = renderer});
+            every_allocation(&(struct scenario){.run = render, .path = path, .renderer = renderer});
         }
     }
 }
 
 static const char *const filters[] = {
-    "processor_options", "{\"hide_regex\": \".*lib(rar|s).*[0-9]*\", \"filter_threshold\": 0}",
-    "processor_options.show_regex", ".*/proj/.*(?P<n>x)?", NULL,
+    "processor_options",
+    "{\"hide_regex\": \".*lib(rar|s).*[0-9]*\", \"filter_threshold\": 0}",
+    "processor_options.show_regex",
+    ".*/proj/.*(?P<n>x)?",
+    NULL,
 };
 static const char *const looks[] = {
     "unicode", "true", "color", "true", "time", "percent_of_total", "timeline", "true", NULL,

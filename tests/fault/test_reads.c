@@ -44,8 +44,8 @@ static void same(struct pyi_text found, struct pyi_text whole)
             line = i + 1;
     if (!pyi_text_equal(found, whole))
         fail_msg("read %llu of kind %d: the next round has '%.60s' for '%.60s'",
-                 (unsigned long long)inject.read_fail_at, (int)inject.read_fault,
-                 found.data + line, whole.data + line);
+                 (unsigned long long)inject.read_fail_at, (int)inject.read_fault, found.data + line,
+                 whole.data + line);
 }
 
 /* Two rounds and sys; stops at the first failure. */

@@ -29,9 +29,9 @@ static void judge(int code, const struct pyi_error *err)
 
 static void match(struct pyi_text text, bool must)
 {
-    static const char *const subjects[] = {"", "/usr/lib/python3.11/json/decoder.py",
-                                           "<frozen importlib._bootstrap>", "caf\xc3\xa9\xed\xb2\x80",
-                                           "aaaaaaaaaaaaaaaaaaaaaaaaaaaa!"};
+    static const char *const subjects[] = {
+        "", "/usr/lib/python3.11/json/decoder.py", "<frozen importlib._bootstrap>",
+        "caf\xc3\xa9\xed\xb2\x80", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa!"};
     struct pyi_pattern *pattern;
     struct pyi_error err = {0};
     int code = pyi_pattern_new(text, &pattern, &err);
@@ -41,7 +41,8 @@ static void match(struct pyi_text text, bool must)
         return;
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
         bool found = false;
-        judge(pyi_pattern_match(pattern, pyi_text(subjects[i]), PYI_MATCH_START, &found, &err), &err);
+        judge(pyi_pattern_match(pattern, pyi_text(subjects[i]), PYI_MATCH_START, &found, &err),
+              &err);
     }
     pyi_pattern_free(pattern);
 }
