@@ -50,6 +50,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 FUZZ_SRC := $(sort $(filter-out tests/fuzz/standalone_driver.c,$(wildcard tests/fuzz/*.c)))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
+FAULT_BIN := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/test_*.c))
 HELPER_BIN := $(patsubst tests/live/%.c,$(BUILD)/tests/live/%,$(wildcard tests/live/*.c))
 MAN_PAGES := $(wildcard src/cli/*.1 src/cli/*.5)
 COMPLETIONS := $(BUILD)/completions/pyinstrument.bash $(BUILD)/completions/_pyinstrument \
@@ -109,6 +110,16 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone_driver.c $(BUILD)/li
 	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a \
 		$(LDFLAGS) $(LDLIBS)
 
+# In these programs every function that takes memory can be made to fail.
+FAULT_WRAPS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free strdup strndup realpath getcwd asprintf \
+	fopen opendir pyi_arena_alloc pyi_arena_copy pcre2_compile_8 pcre2_compile_context_create_8 \
+	pcre2_match_context_create_8 pcre2_match_data_create_8 pcre2_match_8 deflateInit2_ \
+	pyi_memory_open_image_bytes)
+$(BUILD)/tests/fault/%: tests/fault/%.c tests/fault/inject.c tests/fault/inject.h $(BUILD)/libpyinstrument.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fault/inject.c $(BUILD)/libpyinstrument.a $(FAULT_WRAPS) \
+		$(LDFLAGS) -lcmocka $(LDLIBS)
+
 $(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
 	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
@@ -116,12 +127,16 @@ $(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
 FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 .PHONY: fuzz
 fuzz: $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzz/%)
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
+FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS)
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS) -o $@ $< $(LIB_SRC) $(LDLIBS)
+	clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: test-programs
-test-programs: all $(UNIT_BIN) $(FUZZ_BIN) $(HELPER_BIN)
+test-programs: all $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_BIN) $(HELPER_BIN)
 
 .PHONY: unit
 unit: $(UNIT_BIN)
@@ -206,4 +221,4 @@ help:
 	'scripts/try, scripts/check   the same as make try, make check, after installing what is missing'
 
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELPER_BIN:=.d)
+-include $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.d) $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(FAULT_BIN:=.d) $(HELPER_BIN:=.d)

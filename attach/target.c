@@ -273,19 +273,23 @@ static bool change_reader(struct pyi_target *target)
 int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct pyi_error *err)
 {
     struct pyi_round round = {0};
-    int code = pyi_cpython_round(target->python, &round, err);
+    struct pyi_error reason; /* not the caller's: what is unreadable may yet be no error */
+    int code = pyi_cpython_round(target->python, &round, &reason);
     if (code == PYI_E_GONE && change_reader(target))
-        code = pyi_cpython_round(target->python, &round, err);
+        code = pyi_cpython_round(target->python, &round, &reason);
     target->rounds++;
     if (code == 0 && !target->image)
-        code = look(target, &round, err);
+        code = look(target, &round, &reason);
     if (code == 0) {
         *out = round;
         return 0;
     }
     bool unreadable = code == PYI_E_FAULT || code == PYI_E_TORN || code == PYI_E_FORMAT;
-    if (!unreadable && code != PYI_E_GONE)
+    if (!unreadable && code != PYI_E_GONE) {
+        if (err)
+            *err = reason;
         return code;
+    }
     enum pyi_target_fate fate = pyi_target_fate(target);
     if (fate == PYI_FATE_ALIVE && unreadable)
         return round_of_lost(target, out, err);
@@ -294,7 +298,8 @@ int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct py
 
 /* ---- sys ---- */
 
-/* dirname(dirname(executable)): where a Python of the usual layout is installed. */
+/* dirname(dirname(executable)): where a Python of the usual layout is installed. No data when
+ * memory ran out. */
 static struct pyi_text prefix_of(struct pyi_target *target)
 {
     struct pyi_text path = target->info.executable;
@@ -305,16 +310,18 @@ static struct pyi_text prefix_of(struct pyi_target *target)
         if (length > 0)
             length--;
     }
-    char *copy = pyi_arena_copy(&target->arena, path.data, length);
-    return (struct pyi_text){copy ? copy : "", copy ? length : 0};
+    return (struct pyi_text){pyi_arena_copy(&target->arena, path.data, length), length};
 }
 
+/* NULL on lack of memory. */
 static const struct pyi_sysinfo *sysinfo_guess(struct pyi_target *target,
                                                const struct pyi_sysinfo *read)
 {
     target->sysinfo = read ? *read : (struct pyi_sysinfo){0};
     target->sysinfo.from_sys = false;
     struct pyi_text prefix = prefix_of(target);
+    if (!prefix.data)
+        return NULL;
     for (int i = 0; i < 4; i++)
         if (!read || read->prefixes[i].length == 0)
             target->sysinfo.prefixes[i] = prefix;
@@ -326,12 +333,18 @@ int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out
 {
     if (!target->sysinfo_done) {
         const struct pyi_sysinfo *read = NULL;
-        int code = pyi_cpython_sysinfo(target->python, &read, err);
-        if (code == PYI_E_GONE || code == PYI_E_NOMEM)
+        struct pyi_error reason;
+        int code = pyi_cpython_sysinfo(target->python, &read, &reason);
+        if (code == PYI_E_GONE || code == PYI_E_NOMEM) {
+            if (err)
+                *err = reason;
             return code;
+        }
         if (code < 0)
             read = NULL;
         target->sysinfo_done = read && read->from_sys ? read : sysinfo_guess(target, read);
+        if (!target->sysinfo_done)
+            return pyi_error_nomem(err);
     }
     *out = target->sysinfo_done;
     return 0;

@@ -203,6 +203,11 @@ PYI_API struct pyi_text pyi_session_frame_info(const struct pyi_session *session
  * The result is memoised and borrowed until free. On lack of memory the path itself.
  */
 PYI_API struct pyi_text pyi_session_shorten_path(struct pyi_session *session, struct pyi_text path);
+/**
+ * True when lack of memory made such an answer the path itself since this was asked last. A
+ * report made from it would be wrong, so pyi_render() fails then.
+ */
+PYI_API bool pyi_session_paths_failed(struct pyi_session *session);
 
 /* ---- store of recent sessions ------------------------------------------------------------ */
 

@@ -125,7 +125,7 @@ static int64_t string_of(struct profile *profile, struct pyi_text text)
 {
     struct pyi_text safe = pyi_export_safe(text, &profile->scratch);
     uint32_t number = pyi_intern_add(&profile->strings, safe.data, safe.length);
-    profile->failed = profile->failed || number == UINT32_MAX;
+    profile->failed = profile->failed || profile->scratch.failed || number == UINT32_MAX;
     return number;
 }
 

@@ -91,7 +91,9 @@ int pyi_render(const struct pyi_renderer *renderer, struct pyi_session *session,
                const struct pyi_render_options *options, const struct pyi_sink *sink,
                struct pyi_error *err)
 {
-    return renderer->render(session, options, sink, err);
+    (void)pyi_session_paths_failed(session);
+    int code = renderer->render(session, options, sink, err);
+    return !code && pyi_session_paths_failed(session) ? pyi_error_nomem(err) : code;
 }
 
 /* ---- shared by formats ---- */

@@ -10,6 +10,7 @@
 
 #include "src/base/array.h"
 #include "src/base/error.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -66,7 +67,7 @@ static bool find_directory(struct pyi_paths *paths)
     PYI_CLEANUP(pyi_cleanup_free) char *directory = getcwd(NULL, 0);
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf text = {0};
     if (!directory)
-        return true;
+        return errno != ENOMEM;
     pyi_strbuf_os_bytes(&text, directory, strlen(directory));
     paths->directory = keep(paths, pyi_strbuf_get(&text));
     return !text.failed && paths->directory.data;
@@ -161,7 +162,7 @@ static void spell(struct pyi_strbuf *to, const struct relative *relative)
         pyi_strbuf_char(to, '.');
 }
 
-/* Into `to`; false when the path itself is shortest (or memory ran out). */
+/* Into `to`, which has failed when memory ran out; false when the path itself is shortest. */
 static bool shorten(const struct pyi_paths *paths, struct pyi_text path, struct pyi_strbuf *to)
 {
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf absolute = {0};
@@ -179,32 +180,50 @@ static bool shorten(const struct pyi_paths *paths, struct pyi_text path, struct 
         pieces = relative.pieces;
         found = true;
     }
-    if (!found || absolute.failed)
-        return false;
-    spell(to, &best);
-    return !to->failed;
+    to->failed = absolute.failed;
+    if (found)
+        spell(to, &best);
+    return found;
+}
+
+/* A new answer; no data when memory ran out. */
+static struct pyi_text answer_for(struct pyi_paths *paths, struct pyi_text path)
+{
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf text = {0};
+    struct pyi_text none = {NULL, 0}, answer = none;
+    bool shorter = shorten(paths, path, &text);
+    if (shorter && !text.failed)
+        answer = keep(paths, pyi_strbuf_get(&text));
+    if (text.failed || (shorter && !answer.data) ||
+        !pyi_array_reserve(&paths->answers, &paths->answer_capacity, (size_t)paths->known.count + 1,
+                           sizeof(*paths->answers)))
+        return none;
+    uint32_t number = pyi_intern_add(&paths->known, path.data, path.length);
+    if (number == UINT32_MAX)
+        return none;
+    return paths->answers[number] = shorter ? answer : pyi_intern_text(&paths->known, number);
 }
 
 struct pyi_text pyi_session_shorten_path(struct pyi_session *session, struct pyi_text path)
 {
-    if (!memchr(path.data, '/', path.length) || !prepare(session))
-        return path;
     struct pyi_paths *paths = &session->paths;
-    size_t known = paths->known.count;
+    if (!memchr(path.data, '/', path.length))
+        return path;
+    if (!prepare(session)) {
+        paths->failed = true;
+        return path;
+    }
     uint32_t number = pyi_intern_find(&paths->known, path.data, path.length);
     if (number != UINT32_MAX)
         return paths->answers[number];
-    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf text = {0};
-    struct pyi_text answer = {NULL, 0};
-    bool shorter = shorten(paths, path, &text);
-    if (shorter)
-        answer = keep(paths, pyi_strbuf_get(&text));
-    if ((shorter && !answer.data) || !pyi_array_reserve(&paths->answers, &paths->answer_capacity,
-                                                        known + 1, sizeof(*paths->answers)))
-        return path;
-    number = pyi_intern_add(&paths->known, path.data, path.length);
-    if (number == UINT32_MAX)
-        return path;
-    paths->answers[number] = shorter ? answer : pyi_intern_text(&paths->known, number);
-    return paths->answers[number];
+    struct pyi_text answer = answer_for(paths, path);
+    paths->failed = paths->failed || !answer.data;
+    return answer.data ? answer : path;
+}
+
+bool pyi_session_paths_failed(struct pyi_session *session)
+{
+    bool failed = session->paths.failed;
+    session->paths.failed = false;
+    return failed;
 }

@@ -26,6 +26,7 @@ struct pyi_paths {
     size_t entry_count;
     struct pyi_text directory; /* current directory, absolute; no data when there is none */
     bool ready;                /* entries and directory are known */
+    bool failed;               /* memory ran out since pyi_session_paths_failed() was asked */
 };
 
 struct pyi_session {

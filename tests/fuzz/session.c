@@ -2,10 +2,6 @@
 /*
  * session.c - fuzz target: any bytes as a session file.
  *
- *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -Iinclude -fsanitize=fuzzer,address,undefined \
- *       tests/fuzz/session.c src/base/[a-z]*.c src/session/[a-z]*.c -lm -o fuzz-session
- *   ./fuzz-session -max_total_time=600 CORPUS fixtures/sessions
- *
  * What loads must also be written, load again, and be written to the same bytes; every operation
  * on it must succeed or refuse.
  */

@@ -6,6 +6,8 @@
 #include "attach/cpython/python.h"
 #include "tests/unit/fake_python.h"
 
+#include <unistd.h>
+
 #define FRAMES 4
 
 /* One interpreter with one thread and FRAMES frames: a module and three functions. */
@@ -284,6 +286,21 @@ static void test_cycle(void **state)
     }
 }
 
+/* Also where no depth would end the walk: left to itself it takes all memory there is, and the
+ * alarm ends the test. */
+static void test_cycle_without_depth_limit(void **state)
+{
+    EVERY(scene, (size_t)1 << 40)
+    {
+        set_back(scene, 1, scene->frames[3]);
+        alarm(3);
+        assert_int_equal(round_of(scene)->status, PYI_STACK_LOST);
+        set_back(scene, 1, scene->frames[1]);
+        assert_int_equal(round_of(scene)->status, PYI_STACK_LOST);
+        alarm(0);
+    }
+}
+
 static void test_wild_pointers(void **state)
 {
     static const pyi_addr wild[] = {1,
@@ -517,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_not_started),
         cmocka_unit_test(test_no_frames),
         cmocka_unit_test(test_cycle),
+        cmocka_unit_test(test_cycle_without_depth_limit),
         cmocka_unit_test(test_wild_pointers),
         cmocka_unit_test(test_not_code),
         cmocka_unit_test(test_instruction_outside),
