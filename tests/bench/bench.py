@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the areas of the benchmark share: targets, measured programs, medians, tables.
+
+A figure is a median of interleaved runs. Where something is compared, both sides run in turn in
+the same minute; where a bound is judged, the noise of the same kind of measurement is printed.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import random
+import resource
+import shlex
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import lab  # noqa: E402
+
+PROGRAMS = os.path.join(ROOT, "fixtures", "programs")
+CACHE = os.path.join(lab.LAB, "bench")
+PACKAGES = "libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib"
+
+
+class Skip(Exception):
+    """A measurement that cannot be made here, and why."""
+
+
+@dataclasses.dataclass
+class Settings:
+    build: str
+    quick: bool
+    only: str
+    results: list = dataclasses.field(default_factory=list)  # lines of the report
+
+    @property
+    def binary(self):
+        return os.path.join(self.build, "pyinstrument")
+
+    def say(self, text=""):
+        self.results.append(text)
+        print(text, flush=True)
+
+    def table(self, head, rows):
+        """Columns as wide as they need be, the first one to the left."""
+        cells = [[str(cell) for cell in row] for row in [head, *rows]]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+        for row in cells:
+            self.say("  " + "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+        self.say()
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def spread(values):
+    """Half the distance of the quartiles, as a share of the median: the noise of one figure."""
+    if len(values) < 4 or not median(values):
+        return float("nan")
+    low, _, high = statistics.quantiles(values, n=4)
+    return (high - low) / 2 / abs(median(values))
+
+
+def bounds(values, repeats=2000):
+    """95 % interval of the mean, by drawing the rounds again (bootstrap)."""
+    choose = random.Random(95)
+    means = sorted(statistics.fmean(choose.choices(values, k=len(values))) for _ in range(repeats))
+    return means[int(0.025 * repeats)], means[int(0.975 * repeats) - 1]
+
+
+def verdict(good):
+    return "met" if good else "MISSED"
+
+
+# ---- the machine ----------------------------------------------------------------------------------
+
+
+def machine():
+    model = "unknown CPU"
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return "%s, Linux %s, %d x %s, load %.1f" % (
+        time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), platform.release(),
+        os.cpu_count(), model, os.getloadavg()[0])
+
+
+def free_memory():
+    with open("/proc/meminfo") as file:
+        facts = dict(line.split(":") for line in file)
+    return int(facts["MemAvailable"].split()[0]) * 1024
+
+
+# ---- programs that are measured -------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Used:
+    """What a finished program used."""
+    cpu: float
+    user: float
+    system: float
+    peak: int  # bytes
+    wall: float
+    status: int
+
+
+def clean_environment(home):
+    keep = {key: os.environ[key] for key in ("PATH", "PYI_LAB") if key in os.environ}
+    return dict(keep, HOME=home, XDG_DATA_HOME=home, LC_ALL="C.UTF-8", TZ="UTC0",
+                PYTHONDONTWRITEBYTECODE="1")
+
+
+def used(command, home="/tmp", timeout=600, out=subprocess.DEVNULL, err=subprocess.DEVNULL,
+         interrupt_after=None):
+    """Runs a program to its end and says what it used; a deadline kills its group.
+    `interrupt_after`: seconds until it gets SIGINT."""
+    begin = time.monotonic()
+    process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
+                               stdout=out, stderr=err, env=clean_environment(home),
+                               start_new_session=True)
+    if interrupt_after is not None:
+        time.sleep(interrupt_after)
+        os.killpg(process.pid, signal.SIGINT)
+    previous = signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
+    signal.alarm(timeout)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Used(usage.ru_utime + usage.ru_stime, usage.ru_utime, usage.ru_stime,
+                usage.ru_maxrss * 1024, time.monotonic() - begin, process.returncode)
+
+
+def helper(settings):
+    """The compiled tests/bench/sampler.c."""
+    source = os.path.join(ROOT, "tests", "bench", "sampler.c")
+    library = os.path.join(settings.build, "libpyinstrument.a")
+    program = os.path.join(settings.build, "tests", "bench", "sampler")
+    if os.path.exists(program) and all(os.path.getmtime(program) > os.path.getmtime(file)
+                                       for file in (source, library)):
+        return program
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", *PACKAGES.split()],
+                           stdout=subprocess.PIPE, check=True).stdout.decode().split()
+    subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra",
+                    "-Wno-unused-parameter", "-D_GNU_SOURCE", "-I" + ROOT,
+                    "-I" + os.path.join(ROOT, "include"), "-o", program, source, library,
+                    *flags, "-lm", "-lpthread"], check=True)
+    return program
+
+
+def ask_helper(settings, *arguments, timeout=300):
+    done = subprocess.run([helper(settings), *map(str, arguments)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=timeout)
+    if done.returncode != 0:
+        raise Skip(done.stderr.decode("utf-8", "replace").strip() or "the helper failed")
+    return json.loads(done.stdout)
+
+
+# ---- workloads ------------------------------------------------------------------------------------
+
+
+class Workload:
+    """A running bench_*.py under an interpreter, until the end of a `with`."""
+
+    def __init__(self, interpreter, name, *arguments, before=()):
+        self.interpreter, self.name = interpreter, name
+        script = "bench_%s.py" % name.lower()
+        self.folder, inside = lab.place(
+            interpreter, [os.path.join(PROGRAMS, file) for file in (script, "bench_common.py")])
+        self.file = os.path.join(self.folder, "counters")
+        with open(self.file, "wb") as file:
+            file.write(bytes(64))
+        command = [*interpreter.command, *before, os.path.join(inside, script),
+                   os.path.join(inside, "counters"), *map(str, arguments)]
+        self.target = lab.Target(command, folder=self.folder, stderr=subprocess.DEVNULL)
+        self.pid = self.target.pid
+
+    def __enter__(self):
+        try:
+            self.said = self.target.json()
+        except BaseException:
+            self.target.close()
+            raise
+        self.edges = {tuple(edge) for edge in self.said["edges"]}
+        self.roots = set(self.said["roots"])
+        self.known = {name for edge in self.edges for name in edge} | self.roots
+        return self
+
+    def __exit__(self, *ignored):
+        self.target.close()
+
+    def counters(self):
+        with open(self.file, "rb") as file:
+            return struct.unpack("8Q", file.read())
+
+    def work(self):
+        return sum(self.counters()[:2]) if self.name == "W4" else self.counters()[0]
+
+    def cpu(self):
+        """CPU seconds of all its threads, each from its own clock: exact at any moment."""
+        total = 0.0
+        for tid in os.listdir("/proc/%d/task" % self.pid):
+            try:
+                total += time.clock_gettime_ns(~int(tid) << 3 | 6) * 1e-9
+            except OSError:
+                continue
+        return total
+
+    def legal_file(self):
+        """The possible calls in the form the helper reads."""
+        names = sorted(self.known)
+        number = {name: i for i, name in enumerate(names)}
+        path = os.path.join(self.folder, "legal")
+        with open(path, "w") as file:
+            file.write("%d\n%s\n" % (len(names), "\n".join(names)))
+            for name in self.roots:
+                file.write("-1 %d\n" % number[name])
+            for caller, callee in self.edges:
+                file.write("%d %d\n" % (number[caller], number[callee]))
+        return path
+
+    def is_torn(self, functions):
+        """Whether a stack of function names, outermost first, is impossible."""
+        if functions and functions[0] in self.known and functions[0] not in self.roots:
+            return True
+        return any(pair[0] in self.known and pair[1] in self.known and pair not in self.edges
+                   for pair in zip(functions, functions[1:]))
+
+
+def interpreters(settings, only=None):
+    """One of each version, oldest first; in a quick run the required ones."""
+    found = lab.one_per_version()
+    if settings.quick:
+        found = [i for i in found if "%d.%d" % i.version in lab.REQUIRED and i.version != (3, 14)]
+    if only is not None:
+        found = [i for i in found if "%d.%d" % i.version in only]
+    return found
+
+
+def scratch(settings):
+    os.makedirs(CACHE, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="run-", dir=CACHE)
+
+
+def unlimited_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
