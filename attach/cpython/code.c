@@ -31,8 +31,10 @@ enum { WORD_SELF = 1, WORD_CLS = 2, WORD_HIDE = 3 };
 
 void pyi_codes_deinit(struct pyi_codes *codes)
 {
-    for (size_t i = 0; i < codes->count; i++)
+    for (size_t i = 0; i < codes->count; i++) {
         free(codes->entries[i]->lines);
+        free(codes->entries[i]->returns);
+    }
     free(codes->entries);
     free(codes->pending);
     pyi_map_deinit(&codes->by_address);
@@ -291,6 +293,8 @@ static int read_shape(struct pyi_cpython *python, struct pyi_code_entry *entry,
     if (entry->size_word > (UINT64_C(1) << 31) || words <= 0 || words > PYI_MAX_CHUNK / 8)
         return pyi_error_set(err, PYI_E_TORN, "code object of absurd size");
     entry->frame_words = (uint32_t)words;
+    entry->has_locals = pyi_has_field(layout->code_nlocalsplus) &&
+                        pyi_load_i32(window + layout->code_nlocalsplus) > 0;
     return 0;
 }
 
@@ -400,9 +404,52 @@ int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_
     codes->reused++;
     codes->cautious_until = python->round + CAUTIOUS_ROUNDS;
     free(entry->lines);
+    free(entry->returns);
     fresh.version = entry->version + 1;
     *entry = fresh;
     *out = entry;
+    return 0;
+}
+
+/* Opcodes that pop the frame, Include/opcode.h (3.11, 3.12) and opcode_ids.h (3.13): RETURN_VALUE,
+ * RETURN_CONST, RETURN_GENERATOR and the forms that sys.monitoring puts in their place. */
+static bool leaves_frame(int minor, uint8_t opcode)
+{
+    switch (minor) {
+    case 11:
+        return opcode == 83 || opcode == 75;
+    case 12:
+        return opcode == 83 || opcode == 121 || opcode == 75 || opcode == 242 || opcode == 247;
+    case 13:
+        return opcode == 36 || opcode == 103 || opcode == 35 || opcode == 239 || opcode == 240;
+    }
+    return false;
+}
+
+int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
+                      bool *yes, struct pyi_error *err)
+{
+    *yes = false;
+    if (offset < 0 || (uint64_t)offset >= entry->length || entry->length > PYI_MAX_LINETABLE)
+        return 0;
+    if (entry->returns == NULL) {
+        PYI_CLEANUP(pyi_cleanup_free) uint8_t *bytes = malloc(entry->length);
+        uint8_t *bits = calloc(entry->length / 16 + 1, 1);
+        if (bytes == NULL || bits == NULL) {
+            free(bits);
+            return pyi_error_nomem(err);
+        }
+        int rc = pyi_object_bytes(python, entry->start, bytes, entry->length, err);
+        if (rc != 0) {
+            free(bits);
+            return rc;
+        }
+        for (size_t i = 0; i + 1 < entry->length; i += 2)
+            if (leaves_frame(python->minor, bytes[i]))
+                bits[i / 16] |= (uint8_t)(1 << (i / 2 & 7));
+        entry->returns = bits;
+    }
+    *yes = entry->returns[offset / 16] >> (offset / 2 & 7) & 1;
     return 0;
 }
 

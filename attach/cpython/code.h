@@ -39,6 +39,10 @@ struct pyi_code_entry {
     bool first_is_cell; /* 3.11+: slot 0 may hold a cell */
     int32_t cell_slot;  /* up to 3.10: slot of the cell of the first local, -1 none */
 
+    bool has_locals;       /* 3.11+: a waiting frame's stack pointer is never 0 */
+    uint32_t code_version; /* 3.12+: 0 none */
+    uint8_t *returns;      /* 3.11-3.13: one bit per instruction that leaves the frame */
+
     struct pyi_line_run *lines;
     size_t line_count;
     int64_t last_offset; /* the latest answer, kept because loops ask again */
@@ -78,6 +82,10 @@ void pyi_codes_fresh(const struct pyi_cpython *python, struct pyi_code_entry *en
  *  since (3.14+ counts that), else from time to time, else in every round while the program is
  *  known to free code objects. */
 bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_entry *entry);
+/** 3.11-3.13: whether the instruction at a byte offset leaves the frame; `*yes`. Reads the
+ *  instructions once. Errors: as pyi_codes_get(). */
+int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
+                      bool *yes, struct pyi_error *err) PYI_MUST_CHECK;
 /** Line at a byte offset from the first instruction. */
 int32_t pyi_codes_line(struct pyi_code_entry *entry, int64_t offset);
 

@@ -94,6 +94,7 @@ int pyi_cpython_open_layout(struct pyi_memory *memory, const struct pyi_runtime 
         python->facts = *facts;
     python->minor = layout->minor;
     python->heap_frames = layout->minor < 11;
+    python->repair = !python->heap_frames && pyi_has_field(layout->iframe_stacktop);
     /* 3.14+, Include/internal/pycore_stackref.h: the low two bits of a reference are flags. */
     python->reference_mask = layout->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
     python->max_depth = python->options.max_depth != 0 ? python->options.max_depth : PYI_MAX_DEPTH;

@@ -361,6 +361,29 @@ static void decode_frame(const struct pyi_cpython *python, const uint8_t *bytes,
     frame->instruction = (int64_t)pyi_load_u64(bytes + layout->iframe_instr);
     frame->slot = first_local(python, bytes);
     frame->from_c = pyi_has_field(layout->iframe_is_entry) && bytes[layout->iframe_is_entry] != 0;
+    frame->previous = pyi_load_u64(bytes + layout->iframe_previous);
+    /* 3.11-3.13, pycore_frame.h: the int `stacktop` is -1 while the evaluator holds the stack
+     * pointer itself; 3.13 zeroes it when the frame is cleared (Python/frame.c). */
+    int32_t top = python->minor <= 13 ? pyi_load_i32(bytes + layout->iframe_stacktop) : 1;
+    frame->running = top == -1;
+    frame->emptied = python->minor == 13 && top == 0;
+}
+
+bool pyi_frames_peek(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
+                     struct pyi_frame *out)
+{
+    const struct pyi_view *view = &thread->view;
+    size_t window = python->layout.iframe_localsplus + 8, piece = 0;
+    if (!pyi_addr_plausible(address))
+        return false;
+    const uint8_t *bytes = pyi_view_find(&thread->view, address, window, &piece);
+    if (bytes == NULL)
+        return false;
+    *out = (struct pyi_frame){.address = address};
+    decode_frame(python, bytes, out);
+    if (piece >= view->chunks && piece - view->chunks < view->chunk_count)
+        out->chunk = (uint32_t)(piece - view->chunks) + 1;
+    return true;
 }
 
 /* The last thing reached must be where every complete chain ends. */
@@ -426,12 +449,18 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
             return rc;
         frame.address = last = address;
         decode_frame(python, bytes, &frame);
-        address = pyi_load_u64(bytes + layout->iframe_previous);
+        address = frame.previous;
         if (frame.owner > OWNER_LAST || frame.owner == OWNER_FRAME_OBJECT)
             return torn(err, "frame of an impossible owner");
         if (frame.owner >= OWNER_C) {
             if (thread->frame_count > 0)
                 thread->frames[thread->frame_count - 1].from_c = true;
+            continue;
+        }
+        if (frame.code == 0 && python->minor >= 14) {
+            /* 3.14+, Python/frame.c: a frame that returned has lost its code. It was the top, or
+             * below it, when the thread state was copied; the stack now begins under it. */
+            thread->frame_count = 0;
             continue;
         }
         if (!pyi_addr_plausible(frame.code))

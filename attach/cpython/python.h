@@ -59,6 +59,8 @@ struct pyi_cpython {
     uint64_t generation; /* sum of the interpreters' code generations, 3.14+ */
 
     uint64_t mispredicted;
+    bool repair;                     /* stacks tell their own top and are mended by it, 3.11+ */
+    uint32_t marks_seen, marks_held; /* samples whose top showed its mark, of those looked at */
     struct pyi_sysinfo *sysinfo;
     struct pyi_arena arena;
 };

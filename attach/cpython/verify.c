@@ -17,7 +17,11 @@
 
 #define MAX_CORRECTIONS 8 /* re-reads for wrong predictions in one sample */
 
-enum { OWNER_GENERATOR = 1 };
+#define MAX_MORE   16 /* frames a stack grows by while it is copied */
+#define MAX_PLACES 64 /* generators looked through for the callee of a frame */
+
+/* Frame owners: see frames.c. */
+enum { OWNER_GENERATOR = 1, OWNER_C = 3 };
 
 static int torn(struct pyi_error *err, const char *what)
 {
@@ -32,28 +36,46 @@ static bool same_frame(const struct pyi_frame *a, const struct pyi_frame *b)
            a->slot == b->slot && a->owner == b->owner && a->from_c == b->from_c;
 }
 
-/* Takes over from the last sample what holds still, counted from the outermost frame. */
+/* Takes over from the last sample what holds still in frame `i`, counted from 1 at the outermost.
+ * `*joined` while everything below holds still too. */
+static void reuse_one(struct pyi_tracked *thread, struct pyi_frame *frame, size_t i, bool *joined)
+{
+    const struct pyi_frame *old =
+        i <= thread->last_count ? &thread->last[thread->last_count - i] : NULL;
+    frame->entry = NULL;
+    frame->sure = false;
+    if (old == NULL || !same_frame(frame, old) || !old->entry->valid ||
+        old->entry->version != old->entry_version) {
+        *joined = false;
+        return;
+    }
+    frame->entry = old->entry;
+    frame->entry_version = old->entry_version;
+    frame->line = old->line;
+    frame->class_name = old->class_name;
+    frame->hidden = old->hidden;
+    frame->sure = *joined;
+}
+
 static void reuse_last(struct pyi_tracked *thread)
 {
-    size_t n = thread->frame_count, m = thread->last_count;
     bool joined = true;
-    for (size_t i = 1; i <= n; i++) {
-        struct pyi_frame *frame = &thread->frames[n - i];
-        const struct pyi_frame *old = i <= m ? &thread->last[m - i] : NULL;
-        frame->entry = NULL;
-        frame->sure = false;
-        if (old == NULL || !same_frame(frame, old) || !old->entry->valid ||
-            old->entry->version != old->entry_version) {
-            joined = false;
-            continue;
-        }
-        frame->entry = old->entry;
-        frame->entry_version = old->entry_version;
-        frame->line = old->line;
-        frame->class_name = old->class_name;
-        frame->hidden = old->hidden;
-        frame->sure = joined;
-    }
+    for (size_t i = 1; i <= thread->frame_count; i++)
+        reuse_one(thread, &thread->frames[thread->frame_count - i], i, &joined);
+}
+
+/* ---- cutting --------------------------------------------------------------------------------- */
+
+/* The stack ends below frame `i`, because of `rc`: what was above had returned, or was not there
+ * yet, when the frames below were copied. Where stacks are not mended, or nothing is left, that
+ * is the failure `rc`. */
+static int cut_at(const struct pyi_cpython *python, struct pyi_tracked *thread, size_t i, int rc)
+{
+    if (!python->repair || pyi_is_fatal(rc) || rc == PYI_E_LIMIT || i + 1 >= thread->frame_count)
+        return rc;
+    thread->frame_count -= i + 1;
+    memmove(thread->frames, thread->frames + i + 1, thread->frame_count * sizeof(*thread->frames));
+    return 0;
 }
 
 /* Code objects may have been freed and their addresses used again: compares the entries of this
@@ -95,14 +117,18 @@ int pyi_verify_codes(struct pyi_cpython *python, struct pyi_tracked *thread, str
 {
     reuse_last(thread);
     for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < thread->frame_count; i++) {
+        for (size_t i = thread->frame_count; i-- > 0;) {
             struct pyi_frame *frame = &thread->frames[i];
             if (frame->entry != NULL && frame->entry->valid &&
                 frame->entry->version == frame->entry_version)
                 continue;
             int rc = pyi_codes_get(python, frame->code, &frame->entry, err);
-            if (rc != 0)
-                return rc;
+            if (rc != 0) {
+                rc = cut_at(python, thread, i, rc);
+                if (rc != 0)
+                    return rc;
+                break;
+            }
             frame->entry_version = frame->entry->version;
             frame->sure = false;
             frame->line = 0;
@@ -161,20 +187,174 @@ static int check_edge(const struct pyi_frame *callee, const struct pyi_frame *ca
     return 0;
 }
 
+/* 3.11-3.13: whether the frame had returned when it was copied; its bytes stay as they were. A
+ * frame that is left by an exception stands anywhere and is not recognised here. */
+static int check_popped(struct pyi_cpython *python, struct pyi_frame *frame, struct pyi_error *err)
+{
+    bool returns = false;
+    if (python->minor > 13 || frame->running)
+        return 0;
+    if (frame->emptied && frame->entry->has_locals)
+        return torn(err, "the frame returned");
+    int rc = pyi_codes_returns(python, frame->entry,
+                               (int64_t)((uint64_t)frame->instruction - frame->entry->start),
+                               &returns, err);
+    return rc == 0 && returns ? torn(err, "the frame returned") : rc;
+}
+
+/* One frame of 3.11+ upon its accepted caller, NULL for the outermost. */
+static int check_one(struct pyi_cpython *python, struct pyi_frame *frame,
+                     const struct pyi_frame *caller, struct pyi_error *err)
+{
+    int rc = frame->sure ? 0 : check_frame(python, frame, err);
+    if (rc == 0 && caller != NULL)
+        rc = check_edge(frame, caller, err);
+    if (rc == 0 && python->repair)
+        rc = check_popped(python, frame, err);
+    return rc;
+}
+
 int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
-    for (size_t i = 0; i < thread->frame_count; i++) {
+    for (size_t i = thread->frame_count; i-- > 0;) {
         struct pyi_frame *frame = &thread->frames[i];
         int rc = 0;
-        if (python->heap_frames)
-            rc = frame->sure ? 0 : check_heap_frame(python, frame, err);
+        if (!python->heap_frames)
+            rc = check_one(python, frame, i + 1 < thread->frame_count ? frame + 1 : NULL, err);
         else if (!frame->sure)
-            rc = check_frame(python, frame, err);
-        if (rc == 0 && i > 0 && !python->heap_frames)
-            rc = check_edge(&thread->frames[i - 1], frame, err);
+            rc = check_heap_frame(python, frame, err);
         if (rc != 0)
-            return rc;
+            return cut_at(python, thread, i, rc);
+        /* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as
+         * running. This one was the top when it was copied. */
+        if (i > 0 && python->repair && frame->running && !frame[-1].from_c)
+            return cut_at(python, thread, i - 1, PYI_E_TORN);
     }
+    return 0;
+}
+
+/* ---- extending ------------------------------------------------------------------------------- */
+
+/* Whether a frame of the copy was called by `top`: directly, or from C code that `top` called;
+ * then an entry record stands between them (3.12+; 3.11 marks the frame itself). */
+static bool links_to(struct pyi_cpython *python, struct pyi_tracked *thread,
+                     struct pyi_frame *frame, const struct pyi_frame *top)
+{
+    struct pyi_frame shim;
+    if (frame->owner > OWNER_GENERATOR || !pyi_addr_plausible(frame->code))
+        return false;
+    if (frame->previous == top->address)
+        return true;
+    if (python->minor < 12 || !pyi_frames_peek(python, thread, frame->previous, &shim) ||
+        shim.owner < OWNER_C || shim.previous != top->address)
+        return false;
+    frame->from_c = true;
+    return true;
+}
+
+/* A frame that `top` called: where the next one on the data stack goes, at the start of the next
+ * chunk, or one of the generators met before. `under`: the uppermost frame on the data stack. */
+static bool find_callee(struct pyi_cpython *python, struct pyi_tracked *thread,
+                        const struct pyi_frame *top, const struct pyi_frame *under,
+                        struct pyi_frame *out)
+{
+    const struct pyi_places *places = &thread->places;
+    size_t window = python->layout.iframe_localsplus + 8;
+    if (under != NULL && under->entry != NULL) {
+        pyi_addr slot = under->address + 8 * (pyi_addr)under->entry->frame_words;
+        if (pyi_frames_peek(python, thread, slot, out) && links_to(python, thread, out, top))
+            return true;
+        if (under->chunk > 1 && under->chunk - 2 < thread->chunk_count) {
+            slot = thread->chunks[under->chunk - 2].address + python->layout.chunk_data;
+            if (pyi_frames_peek(python, thread, slot, out) && links_to(python, thread, out, top))
+                return true;
+        }
+    }
+    for (size_t i = 0; i < places->count && i < MAX_PLACES; i++)
+        if (places->items[i].length >= window &&
+            pyi_frames_peek(python, thread, places->items[i].address, out) &&
+            out->owner == OWNER_GENERATOR && links_to(python, thread, out, top))
+            return true;
+    return false;
+}
+
+static const struct pyi_frame *on_data_stack(const struct pyi_frame *frames, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (frames[i].chunk != 0)
+            return &frames[i];
+    return NULL;
+}
+
+/* The stack as it was copied may go on above the frame the thread state named: calls made while
+ * it was being copied. 3.11-3.13: only as far as a frame that is marked as running. */
+static int extend(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+{
+    struct pyi_frame more[MAX_MORE];
+    size_t count = 0, good = 0;
+    bool joined = thread->frames[0].sure;
+    const struct pyi_frame *top = &thread->frames[0];
+    const struct pyi_frame *under = on_data_stack(thread->frames, thread->frame_count);
+    while (count < MAX_MORE) {
+        struct pyi_frame *next = &more[count];
+        if (!find_callee(python, thread, top, under, next) || (top->running && !next->from_c))
+            break;
+        reuse_one(thread, next, thread->frame_count + count + 1, &joined);
+        int rc = next->entry != NULL ? 0 : pyi_codes_get(python, next->code, &next->entry, err);
+        if (rc == 0) {
+            next->entry_version = next->entry->version;
+            rc = pyi_codes_stale(python, next->entry) ? PYI_E_TORN
+                                                      : check_one(python, next, top, err);
+        }
+        if (pyi_is_fatal(rc))
+            return rc;
+        if (rc != 0)
+            break;
+        top = next;
+        if (next->chunk != 0)
+            under = next;
+        count++;
+        if (next->running || python->minor > 13)
+            good = count;
+    }
+    if (good == 0)
+        return 0;
+    if (!pyi_array_reserve(&thread->frames, &thread->frame_capacity, thread->frame_count + good,
+                           sizeof(*thread->frames)))
+        return pyi_error_nomem(err);
+    memmove(thread->frames + good, thread->frames, thread->frame_count * sizeof(*thread->frames));
+    for (size_t i = 0; i < good; i++)
+        thread->frames[i] = more[good - 1 - i];
+    thread->frame_count += good;
+    return 0;
+}
+
+/* The chain the thread state named cannot be walked. The frames of the last sample may still be
+ * there: as far as they are, they are the lower part of the stack as it was copied. */
+static int walk_last(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+{
+    size_t kept = 0, n = thread->last_count;
+    if (!pyi_array_reserve(&thread->frames, &thread->frame_capacity, n + 1,
+                           sizeof(*thread->frames)))
+        return pyi_error_nomem(err);
+    for (; kept < n; kept++) {
+        const struct pyi_frame *old = &thread->last[n - 1 - kept];
+        struct pyi_frame *frame = &thread->frames[n - 1 - kept];
+        if (!pyi_frames_peek(python, thread, old->address, frame) || frame->code != old->code ||
+            frame->owner != old->owner)
+            break;
+        bool linked = kept > 0 && links_to(python, thread, frame, frame + 1);
+        /* The record between them may be gone already; the frames themselves are not. */
+        if (!linked && frame->previous != old->previous)
+            break;
+        if (!linked)
+            frame->from_c = old->from_c;
+    }
+    if (kept == 0)
+        return torn(err, "nothing is left of the last stack");
+    memmove(thread->frames, thread->frames + (n - kept), kept * sizeof(*thread->frames));
+    thread->frame_count = kept;
+    thread->truncated = thread->last_truncated;
     return 0;
 }
 
@@ -194,21 +374,40 @@ static void apply_checks(struct pyi_cpython *python, struct pyi_tracked *thread)
     view->code_count = 0;
 }
 
-static int walk_from(struct pyi_cpython *python, struct pyi_tracked *thread, size_t state,
-                     struct pyi_error *err)
+/* Accepts what was walked, as far as it holds. */
+static int settle(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
-    int rc = python->heap_frames ? pyi_frames_walk_heap(python, thread, state, err)
-                                 : pyi_frames_walk(python, thread, state, err);
-    if (rc == 0)
-        rc = pyi_verify_codes(python, thread, err);
+    int rc = pyi_verify_codes(python, thread, err);
     if (rc == 0)
         rc = pyi_verify_chain(python, thread, err);
+    if (rc == 0 && python->repair && thread->frame_count > 0)
+        rc = extend(python, thread, err);
     if (rc == 0)
         rc = pyi_frames_classes(python, thread, err);
     return rc;
 }
 
-/* One copy, up to two walks. `*again`: the prediction was wrong and has been corrected. */
+static int walk_from(struct pyi_cpython *python, struct pyi_tracked *thread, size_t state,
+                     struct pyi_error *err)
+{
+    int rc = python->heap_frames ? pyi_frames_walk_heap(python, thread, state, err)
+                                 : pyi_frames_walk(python, thread, state, err);
+    return rc == 0 ? settle(python, thread, err) : rc;
+}
+
+/* As walk_from(), from what the last sample found. 3.11-3.13: the top must say that it runs, else
+ * frames may be missing above it. */
+static int walk_again(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+{
+    int rc = walk_last(python, thread, err);
+    if (rc == 0)
+        rc = settle(python, thread, err);
+    if (rc == 0 && python->minor <= 13 && !thread->frames[0].running)
+        rc = torn(err, "the top of the stack was not found");
+    return rc;
+}
+
+/* One copy, up to three walks. `*again`: the prediction was wrong and has been corrected. */
 static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool *again,
                    struct pyi_error *err)
 {
@@ -238,6 +437,8 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
      * the stack was copied fits in most of these cases. */
     if (rc != 0 && !pyi_is_fatal(rc) && view->state_again != PYI_NO_PIECE)
         rc = walk_from(python, thread, view->state_again, err);
+    if (rc != 0 && !pyi_is_fatal(rc) && python->repair && thread->last_count > 0)
+        rc = walk_again(python, thread, err);
     return rc;
 }
 
@@ -295,6 +496,7 @@ static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
     thread->last = thread->frames;
     thread->last_count = thread->frame_count;
     thread->last_capacity = thread->frame_capacity;
+    thread->last_truncated = thread->truncated;
     thread->frames = frames;
     thread->frame_capacity = capacity;
     if (python->round % PYI_MARK_ROUNDS == 0 && python->round > PYI_FORGET_ROUNDS) {
