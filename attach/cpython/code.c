@@ -16,6 +16,7 @@
 #define KNOWN_LIMIT     (1 << 20)
 #define WINDOW_MAX      512
 #define RECHECK_ROUNDS  256  /* before 3.14: rounds an entry is believed without a look */
+#define AGEING_LOOKS    8    /* entries looked at for the next old one */
 #define MOVING_ROUNDS   64   /* rounds of care after the interpreter freed a code object */
 #define CAUTIOUS_ROUNDS 4096 /* rounds without such trust after an address was found reused */
 
@@ -102,6 +103,17 @@ bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_ent
         return false;
     uint32_t age = python->round - entry->checked;
     return python->round < python->codes.cautious_until ? age > 0 : age > RECHECK_ROUNDS;
+}
+
+struct pyi_code_entry *pyi_codes_ageing(struct pyi_cpython *python)
+{
+    struct pyi_codes *codes = &python->codes;
+    for (size_t i = 0; i < AGEING_LOOKS && i < codes->count; i++) {
+        struct pyi_code_entry *entry = codes->entries[codes->oldest++ % codes->count];
+        if (entry->valid && python->round - entry->checked > RECHECK_ROUNDS / 2)
+            return entry;
+    }
+    return NULL;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -57,6 +57,7 @@ struct pyi_codes {
     size_t count, capacity;
     struct pyi_code_entry **pending; /* scratch of a comparison */
     size_t pending_capacity;
+    size_t oldest; /* rotates over the entries: where to look for those not compared for long */
     struct pyi_arena arena;
     uint32_t next_id;
     pyi_addr type; /* PyCode_Type, given or learned */
@@ -86,6 +87,8 @@ bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_ent
  *  instructions once. Errors: as pyi_codes_get(). */
 int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
                       bool *yes, struct pyi_error *err) PYI_MUST_CHECK;
+/** Next entry that will soon have to be compared, from a rotating look at a few; NULL none. */
+struct pyi_code_entry *pyi_codes_ageing(struct pyi_cpython *python);
 /** Line at a byte offset from the first instruction. */
 int32_t pyi_codes_line(struct pyi_code_entry *entry, int64_t offset);
 

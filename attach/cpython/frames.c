@@ -386,6 +386,24 @@ bool pyi_frames_peek(struct pyi_cpython *python, struct pyi_tracked *thread, pyi
     return true;
 }
 
+/* The outermost frame on the data stack stands where the stack begins: behind one word that keeps
+ * the first chunk from being freed (push_chunk(), Python/pystate.c). A generator that was left
+ * while its chain was copied has lost its link and ends it too early. */
+static bool reaches_bottom(struct pyi_cpython *python, const struct pyi_tracked *thread,
+                           size_t state)
+{
+    const struct pyi_layout *layout = &python->layout;
+    if (thread->chunk_count == 0)
+        return true;
+    pyi_addr first = thread->chunks[thread->chunk_count - 1].address + layout->chunk_data + 8;
+    for (size_t i = thread->frame_count; i-- > 0;)
+        if (thread->frames[i].chunk != 0)
+            return thread->frames[i].address <= first;
+    const uint8_t *bytes =
+        pyi_copy_at(thread->view.copy, state, thread->address, python->state_window);
+    return bytes != NULL && pyi_load_u64(bytes + layout->tstate_datastack_top) <= first;
+}
+
 /* The last thing reached must be where every complete chain ends. */
 static int check_end(struct pyi_cpython *python, struct pyi_tracked *thread, size_t state,
                      pyi_addr last, uint8_t owner, struct pyi_error *err)
@@ -393,6 +411,8 @@ static int check_end(struct pyi_cpython *python, struct pyi_tracked *thread, siz
     const struct pyi_layout *layout = &python->layout;
     if (last == 0)
         return 0; /* no frames at all */
+    if (!reaches_bottom(python, thread, state))
+        return torn(err, "chain does not reach the bottom of the data stack");
     if (pyi_has_field(layout->tstate_base_frame)) {
         const uint8_t *bytes =
             pyi_copy_at(thread->view.copy, state, thread->address, python->state_window);

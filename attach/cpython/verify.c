@@ -17,6 +17,7 @@
 
 #define MAX_CORRECTIONS 8 /* re-reads for wrong predictions in one sample */
 
+#define CHECK_MORE      32 /* code objects compared ahead of their time */
 #define MAX_MORE   16 /* frames a stack grows by while it is copied */
 #define MAX_PLACES 64 /* generators looked through for the callee of a frame */
 
@@ -78,31 +79,38 @@ static int cut_at(const struct pyi_cpython *python, struct pyi_tracked *thread, 
     return 0;
 }
 
+/* Notes that an entry is to be compared with the target in the next read. */
+static int queue_check(struct pyi_cpython *python, struct pyi_copy *copy,
+                       struct pyi_code_entry *entry, size_t *queued, struct pyi_error *err)
+{
+    if (!pyi_array_reserve(&python->codes.pending, &python->codes.pending_capacity, *queued + 1,
+                           sizeof(*python->codes.pending)))
+        return pyi_error_nomem(err);
+    python->codes.pending[(*queued)++] = entry;
+    pyi_codes_fresh(python, entry); /* once per chain */
+    return pyi_copy_add(copy, entry->address, pyi_codes_window(python), 0, NULL, err);
+}
+
 /* Code objects may have been freed and their addresses used again: compares the entries of this
- * chain that have not been looked at since, in one read. */
+ * chain that have not been looked at since, in one read, and with them a few whose time is near. */
 static int check_stale(struct pyi_cpython *python, struct pyi_tracked *thread,
                        struct pyi_error *err)
 {
     struct pyi_copy *copy = thread->view.copy;
+    struct pyi_code_entry *entry;
     size_t window = pyi_codes_window(python), first = copy->count, queued = 0;
-    for (size_t i = 0; i < thread->frame_count; i++) {
-        struct pyi_code_entry *entry = thread->frames[i].entry;
-        if (!pyi_codes_stale(python, entry))
-            continue;
-        if (!pyi_array_reserve(&python->codes.pending, &python->codes.pending_capacity, queued + 1,
-                               sizeof(*python->codes.pending)))
-            return pyi_error_nomem(err);
-        python->codes.pending[queued++] = entry;
-        pyi_codes_fresh(python, entry); /* once per chain */
-        int rc = pyi_copy_add(copy, entry->address, window, 0, NULL, err);
-        if (rc != 0)
-            return rc;
-    }
-    if (queued == 0)
-        return 0;
-    int rc = pyi_copy_read(copy, python->memory, err);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < thread->frame_count; i++)
+        if (pyi_codes_stale(python, thread->frames[i].entry))
+            rc = queue_check(python, copy, thread->frames[i].entry, &queued, err);
+    if (rc != 0 || queued == 0)
+        return rc;
+    for (int i = 0; rc == 0 && i < CHECK_MORE && (entry = pyi_codes_ageing(python)) != NULL; i++)
+        rc = queue_check(python, copy, entry, &queued, err);
+    if (rc == 0)
+        rc = pyi_copy_read(copy, python->memory, err);
     for (size_t i = 0; i < queued; i++) {
-        struct pyi_code_entry *entry = python->codes.pending[i];
+        entry = python->codes.pending[i];
         const uint8_t *bytes =
             rc == 0 ? pyi_copy_at(copy, first + i, entry->address, window) : NULL;
         if (bytes != NULL)
