@@ -31,6 +31,8 @@ struct pyi_stack_entry {
     const struct pyi_code *code;
     int32_t line;        /* line now executing, 0 unknown */
     uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
+    uint32_t edge;       /* 0: nothing speaks against the call from the entry below; else not proven
+                            yet: number for pyi_target_edge_proven() */
 };
 
 /** One Python thread state, known from its first sight until the target is closed. */
@@ -63,7 +65,8 @@ struct pyi_stack {
      *  begin there. */
     size_t common;
     bool truncated;   /* the depth limit cut the bottom off */
-    bool verified;    /* every caller-callee edge is proven, not only plausible */
+    bool verified;    /* every caller-callee edge is proven, not only plausible; never where
+                         edges are not being proven, and then all `edge` are 0 */
     uint8_t attempts; /* 1: at the first read */
 };
 
@@ -135,6 +138,8 @@ const struct pyi_target_info *pyi_target_info(const struct pyi_target *target);
  *  cannot be read is empty. */
 int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
                        struct pyi_error *err) PYI_MUST_CHECK;
+/** Whether a call that was not proven when its stack was delivered is proven by now. */
+bool pyi_target_edge_proven(const struct pyi_target *target, uint32_t edge);
 /** Class name by number from a stack entry. */
 struct pyi_text pyi_target_class_name(const struct pyi_target *target, uint32_t number);
 

@@ -139,6 +139,7 @@ void pyi_cpython_close(struct pyi_cpython *python)
     pyi_codes_deinit(&python->codes);
     pyi_classes_deinit(&python->classes);
     pyi_intern_deinit(&python->texts);
+    pyi_edges_deinit(&python->edges);
     pyi_copy_deinit(&python->copy);
     pyi_copy_deinit(&python->again);
     pyi_arena_free(&python->arena);
@@ -266,6 +267,11 @@ void pyi_cpython_stats(const struct pyi_cpython *python, struct pyi_target_stats
     out->mispredicted += python->mispredicted;
     out->code_misses += python->codes.misses;
     out->code_reused += python->codes.reused;
+}
+
+bool pyi_cpython_edge_proven(const struct pyi_cpython *python, uint32_t edge)
+{
+    return pyi_edges_proven(&python->edges, edge);
 }
 
 const char *pyi_cpython_layout_source(const struct pyi_cpython *python)

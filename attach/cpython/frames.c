@@ -352,8 +352,8 @@ static pyi_addr first_local(const struct pyi_cpython *python, const uint8_t *byt
     return pyi_addr_plausible(reference) ? reference : 0;
 }
 
-static void decode_frame(const struct pyi_cpython *python, const uint8_t *bytes,
-                         struct pyi_frame *frame)
+void pyi_frames_decode(const struct pyi_cpython *python, const uint8_t *bytes,
+                       struct pyi_frame *frame)
 {
     const struct pyi_layout *layout = &python->layout;
     frame->owner = bytes[layout->iframe_owner];
@@ -367,6 +367,7 @@ static void decode_frame(const struct pyi_cpython *python, const uint8_t *bytes,
     int32_t top = python->minor <= 13 ? pyi_load_i32(bytes + layout->iframe_stacktop) : 1;
     frame->running = top == -1;
     frame->emptied = python->minor == 13 && top == 0;
+    frame->function = python->minor == 11 ? pyi_load_u64(bytes) : 0; /* f_func comes first */
 }
 
 bool pyi_frames_peek(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
@@ -380,7 +381,7 @@ bool pyi_frames_peek(struct pyi_cpython *python, struct pyi_tracked *thread, pyi
     if (bytes == NULL)
         return false;
     *out = (struct pyi_frame){.address = address};
-    decode_frame(python, bytes, out);
+    pyi_frames_decode(python, bytes, out);
     if (piece >= view->chunks && piece - view->chunks < view->chunk_count)
         out->chunk = (uint32_t)(piece - view->chunks) + 1;
     return true;
@@ -468,7 +469,7 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
         if (rc != 0)
             return rc;
         frame.address = last = address;
-        decode_frame(python, bytes, &frame);
+        pyi_frames_decode(python, bytes, &frame);
         address = frame.previous;
         if (frame.owner > OWNER_LAST || frame.owner == OWNER_FRAME_OBJECT)
             return torn(err, "frame of an impossible owner");

@@ -60,7 +60,7 @@ int pyi_object_tuple(struct pyi_cpython *python, pyi_addr object, size_t limit, 
 int pyi_object_list(struct pyi_cpython *python, pyi_addr object, size_t limit, pyi_addr **items,
                     size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
 
-/* ---- dict.c ---------------------------------------------------------------------------------- */
+/* ---- dict ------------------------------------------------------------------------------------ */
 
 struct pyi_dict_item {
     pyi_addr key, value;

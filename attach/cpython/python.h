@@ -11,6 +11,7 @@
 #include "attach/cpython/classes.h"
 #include "attach/cpython/code.h"
 #include "attach/cpython/cpython.h"
+#include "attach/cpython/edges.h"
 #include "attach/cpython/layout.h"
 #include "attach/cpython/plan.h"
 #include "attach/cpython/threads.h"
@@ -50,6 +51,7 @@ struct pyi_cpython {
     struct pyi_codes codes;
     struct pyi_classes classes;
     struct pyi_threads threads;
+    struct pyi_edges edges;
 
     struct pyi_copy copy;  /* of the round */
     struct pyi_copy again; /* of one thread that has to be read once more */

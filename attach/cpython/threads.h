@@ -29,6 +29,8 @@ struct pyi_frame {
     pyi_addr previous; /* link to the caller, 3.11+ */
     struct pyi_code_entry *entry;
     uint32_t entry_version;
+    uint32_t edge;     /* of the call from the frame below, see edges.h; 0 proven */
+    pyi_addr function; /* 3.11: the function that runs here */
     int32_t line;
     uint32_t class_name;
 };

@@ -17,7 +17,7 @@
 
 #define MAX_CORRECTIONS 8 /* re-reads for wrong predictions in one sample */
 
-#define CHECK_MORE      32 /* code objects compared ahead of their time */
+#define CHECK_MORE 32 /* code objects compared ahead of their time */
 #define MAX_MORE   16 /* frames a stack grows by while it is copied */
 #define MAX_PLACES 64 /* generators looked through for the callee of a frame */
 
@@ -56,6 +56,7 @@ static void reuse_one(struct pyi_tracked *thread, struct pyi_frame *frame, size_
     frame->class_name = old->class_name;
     frame->hidden = old->hidden;
     frame->sure = *joined;
+    frame->edge = old->edge;
 }
 
 static void reuse_last(struct pyi_tracked *thread)
@@ -392,6 +393,8 @@ static int settle(struct pyi_cpython *python, struct pyi_tracked *thread, struct
         rc = extend(python, thread, err);
     if (rc == 0)
         rc = pyi_frames_classes(python, thread, err);
+    if (rc == 0 && python->repair)
+        rc = pyi_edges_prove(python, thread, err);
     return rc;
 }
 
@@ -461,23 +464,34 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
 }
 
 /* Writes the visible frames outermost first and compares with the last delivered stack. */
-static int deliver(struct pyi_tracked *thread, struct pyi_stack *out, struct pyi_error *err)
+static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
+                   struct pyi_stack *out, struct pyi_error *err)
 {
     size_t depth = 0;
     if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 1,
                            sizeof(*thread->work)))
         return pyi_error_nomem(err);
+    uint32_t edge = 0;
+    out->verified = python->repair;
     for (size_t i = thread->frame_count; i > 0; i--) {
         const struct pyi_frame *frame = &thread->frames[i - 1];
-        if (!frame->hidden)
-            thread->work[depth++] = (struct pyi_stack_entry){
-                .code = frame->entry->code, .line = frame->line, .class_name = frame->class_name};
+        if (edge == 0)
+            edge = frame->edge; /* of a frame that is not shown: counts for the next one */
+        if (frame->hidden)
+            continue;
+        out->verified &= edge == 0;
+        thread->work[depth++] = (struct pyi_stack_entry){.code = frame->entry->code,
+                                                         .line = frame->line,
+                                                         .class_name = frame->class_name,
+                                                         .edge = edge};
+        edge = 0;
     }
     size_t common = 0;
     while (common < depth && common < thread->depth &&
            thread->work[common].code == thread->entries[common].code &&
            thread->work[common].line == thread->entries[common].line &&
-           thread->work[common].class_name == thread->entries[common].class_name)
+           thread->work[common].class_name == thread->entries[common].class_name &&
+           thread->work[common].edge == thread->entries[common].edge)
         common++;
     bool same = thread->delivered && !thread->lost && common == depth && common == thread->depth;
     struct pyi_stack_entry *old = thread->entries;
@@ -540,7 +554,7 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
     python->mispredicted += second;
     out->attempts = attempts;
     if (rc == 0) {
-        rc = deliver(thread, out, err);
+        rc = deliver(python, thread, out, err);
         thread->lost = false;
         if (rc == 0)
             remember(python, thread);
