@@ -22,8 +22,7 @@ struct assembly {
     size_t count;
 };
 
-/* ---- which tracks, in which order -------------------------------------------------------------
- */
+/* ---- which tracks, in which order ----------------------------------------------------------- */
 
 static int order_tracks(struct assembly *assembly, struct pyi_error *err)
 {
@@ -43,8 +42,7 @@ static int order_tracks(struct assembly *assembly, struct pyi_error *err)
     return 0;
 }
 
-/* ---- stacks -------------------------------------------------------------------------------------
- */
+/* ---- stacks --------------------------------------------------------------------------------- */
 
 /* Copies the recorder's stacks: parents have lower numbers than their children. */
 static int copy_stacks(struct assembly *assembly, struct pyi_error *err)
@@ -86,8 +84,7 @@ static int write_records(struct assembly *assembly, struct pyi_error *err)
     return 0;
 }
 
-/* ---- start_call_stack
- * ---------------------------------------------------------------------------- */
+/* ---- start_call_stack ----------------------------------------------------------------------- */
 
 static struct pyi_text identifier_of(const struct pyi_session *session, uint32_t stack)
 {
@@ -191,8 +188,7 @@ static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
     return code;
 }
 
-/* ---- metadata
- * --------------------------------------------------------------------------------------- */
+/* ---- metadata ------------------------------------------------------------------------------- */
 
 static double seconds_between(uint64_t from, uint64_t to)
 {
@@ -246,8 +242,7 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
     return code ? code : write_lists(assembly, err);
 }
 
-/* ---- attach
- * ------------------------------------------------------------------------------------------- */
+/* ---- attach --------------------------------------------------------------------------------- */
 
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
 static bool is_idle(const struct pyi_track *track)

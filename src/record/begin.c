@@ -21,8 +21,7 @@
 #define PATHS_TIME        (100 * MS) /* when to look at sys.path again; from then on ever less often */
 #define COMMAND_LIMIT     200        /* characters of a command line */
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static struct pyi_text keep_text(struct pyi_recorder *recorder, struct pyi_text text)
 {
@@ -119,8 +118,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     recorder->target = NULL;
 }
 
-/* ---- paths ------------------------------------------------------------------------------------
- */
+/* ---- paths ---------------------------------------------------------------------------------- */
 
 static bool copy_paths(struct pyi_recorded_paths *into, const struct pyi_sysinfo *info)
 {
@@ -190,8 +188,7 @@ void pyi_recorder_read_paths(struct pyi_recorder *recorder, bool again)
         pyi_target_close(target);
 }
 
-/* ---- the first round
- * ----------------------------------------------------------------------------- */
+/* ---- the first round ------------------------------------------------------------------------ */
 
 static void begin_process(struct pyi_recorder *recorder, uint64_t now)
 {
@@ -244,8 +241,7 @@ int pyi_recorder_begin_attached(struct pyi_recorder *recorder, struct pyi_error 
     return begin_recording(recorder, &round, now, err);
 }
 
-/* ---- a program that starts
- * ------------------------------------------------------------------------ */
+/* ---- a program that starts ------------------------------------------------------------------ */
 
 /* Steps of looking at a starting program, by its age: it is worth some CPU while the module may
  * begin any moment, not while a slow start drags on. */
@@ -361,8 +357,7 @@ int pyi_recorder_begin_launched(struct pyi_recorder *recorder, struct pyi_error 
     }
 }
 
-/* ---- exec
- * ------------------------------------------------------------------------------------------ */
+/* ---- exec ----------------------------------------------------------------------------------- */
 
 static void note_replaced(struct pyi_recorder *recorder, uint64_t when)
 {

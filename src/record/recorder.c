@@ -28,8 +28,7 @@
 #define OUTSIDE_ROUNDS     2
 #define OUTSIDE_ROUNDS_ODD 5
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 void pyi_recorder_options_init(struct pyi_recorder_options *options)
 {
@@ -182,8 +181,7 @@ void pyi_recorder_note(struct pyi_recorder *recorder, const char *format, ...)
     pyi_strbuf_deinit(&text);
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end end, int detail,
                          uint64_t when)
@@ -252,8 +250,7 @@ static int handle_gone(struct pyi_recorder *recorder, uint64_t now, struct pyi_e
     return 0;
 }
 
-/* ---- ticks
- * --------------------------------------------------------------------------------------- */
+/* ---- ticks ---------------------------------------------------------------------------------- */
 
 /* Whether the main thread of a launched program has left the program. Code that switches stacks
  * below Python (greenlets) leaves the module without the program being over. */
@@ -430,8 +427,7 @@ int pyi_recorder_wait(struct pyi_recorder *recorder, int *status, struct pyi_err
     return 0;
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int *detail)
 {

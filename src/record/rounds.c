@@ -17,8 +17,7 @@
 
 #define MAIN_NAME "MainThread"
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 /* The kernel's name of a thread, into `out`. */
 static struct pyi_text kernel_name(pid_t pid, pid_t tid, char *out, size_t size)
@@ -61,8 +60,7 @@ static struct pyi_text shown_name(const struct pyi_thread *thread, bool provisio
     return thread->is_main && provisional ? pyi_text(MAIN_NAME) : thread->name;
 }
 
-/* ---- selection --------------------------------------------------------------------------------
- */
+/* ---- selection ------------------------------------------------------------------------------ */
 
 static bool all_digits(const char *text)
 {
@@ -96,8 +94,7 @@ bool pyi_recorder_selects(void *context, const struct pyi_thread *thread)
     return (recorder->launched && thread->is_main) || is_shown(recorder, thread);
 }
 
-/* ---- tracks -----------------------------------------------------------------------------------
- */
+/* ---- tracks --------------------------------------------------------------------------------- */
 
 static int add_track(struct pyi_recorder *recorder, const struct pyi_thread *thread, uint64_t now,
                      struct pyi_track **out, struct pyi_error *err)
@@ -190,8 +187,7 @@ static int update_name(struct pyi_recorder *recorder, struct pyi_track *track,
     return pyi_track_rename(track, &recorder->ledger, shown_name(thread, provisional), err);
 }
 
-/* ---- rounds -----------------------------------------------------------------------------------
- */
+/* ---- rounds --------------------------------------------------------------------------------- */
 
 const struct pyi_stack *pyi_round_main(const struct pyi_round *round)
 {

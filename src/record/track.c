@@ -85,8 +85,7 @@ static bool is_gap(const struct pyi_ledger *ledger, uint64_t time)
     return time > ledger->interval * (LATE_INTERVALS + 1); /* fits: intervals are <= 1e18 ns */
 }
 
-/* ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records -------------------------------------------------------------------------------- */
 
 static int set_time(struct pyi_track *track, struct pyi_slot *slot, uint64_t time,
                     struct pyi_error *err)
@@ -309,8 +308,7 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
     return 0;
 }
 
-/* ---- a delivered stack -------------------------------------------------------------------------
- */
+/* ---- a delivered stack ---------------------------------------------------------------------- */
 
 /* Where the new stack leaves the old one. */
 struct parting {

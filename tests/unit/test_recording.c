@@ -2,8 +2,7 @@
 /* test_recording.c - the session of a recording, how recordings end, launched programs. */
 #include "tests/unit/fake_target.inc"
 
-/* ---- the session
- * ---------------------------------------------------------------------------------- */
+/* ---- the session ---------------------------------------------------------------------------- */
 
 static void check_start_stack(const char *const *script, const char *expected)
 {
@@ -171,8 +170,7 @@ static void test_snapshot_while_recording(void **state)
     pyi_recorder_free(observed);
 }
 
-/* ---- ends
- * ------------------------------------------------------------------------------------------ */
+/* ---- ends ----------------------------------------------------------------------------------- */
 
 static void test_stop_makes_a_last_round(void **state)
 {
@@ -270,8 +268,7 @@ static void test_refused_in_mid_recording(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* ---- launched
- * ------------------------------------------------------------------------------------- */
+/* ---- launched ------------------------------------------------------------------------------- */
 
 /* As pyi_recorder_launch() leaves it, without a child. */
 static struct pyi_recorder *prepare_launched(const char *const *script)
