@@ -201,6 +201,7 @@ static struct pyi_recorded facts(const struct recording *recording)
     };
     pyi_recorder_tally(recording->recorder, &out.tally);
     out.end = pyi_recorder_end(recording->recorder, &out.detail);
+    out.became = pyi_recorder_became(recording->recorder);
     return out;
 }
 

@@ -67,10 +67,14 @@ static void print_end(const struct pyi_console *console, const struct pyi_record
                        name ? "SIG" : "a signal", name ? name : "", after);
         break;
     }
-    case PYI_END_EXEC:
-        pyi_note_print(console, "process %d became another program after %.1f s; stopped sampling",
-                       pid, after);
+    case PYI_END_EXEC: {
+        char safe[512];
+        pyi_note_print(console, "process %d became %s after %.1f s; stopped sampling", pid,
+                       recorded->became.length ? pyi_text_safe(recorded->became, safe, sizeof(safe))
+                                               : "another program",
+                       after);
         break;
+    }
     case PYI_END_NONE:
     case PYI_END_DURATION:
     case PYI_END_STOPPED:

@@ -10,6 +10,7 @@
 
 #include "src/base/array.h"
 #include "src/base/error.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #define MS                1000000ull
 #define REFUSAL_PATIENCE  (50 * MS)  /* a refusal may come from an exec under way */
 #define REPLACED_PATIENCE (500 * MS) /* a shell script may exec Python in a moment */
+#define REPLACED_STEP     (64 * MS)  /* at most, between looks at what is no Python so far */
 #define PATHS_TIME        (100 * MS) /* when to look at sys.path again; from then on ever less often */
 #define COMMAND_LIMIT     200        /* characters of a command line */
 
@@ -283,6 +285,16 @@ static uint64_t patience(const struct pyi_recorder *recorder, int code, const ch
     return wait > 0 && wait < 1e9 ? (uint64_t)(wait * 1e9) : 0;
 }
 
+/* The same after an exec in mid-recording. A Python that starts up is looked at in short steps; a
+ * program that is none costs a search of all its files each time. */
+static uint64_t replaced_step(const char *slug, uint64_t age)
+{
+    if (strcmp(slug, "python-not-ready") == 0 || strcmp(slug, "no-symbols") == 0)
+        return 2 * MS;
+    uint64_t step = age < 2 * MS ? 2 * MS : age;
+    return step < REPLACED_STEP ? step : REPLACED_STEP;
+}
+
 /* Tries to open the target until it is a Python or patience is over. 0 with `target` NULL: the
  * recording has ended meanwhile. */
 static int open_patiently(struct pyi_recorder *recorder, uint64_t cap, struct pyi_error *err)
@@ -303,8 +315,8 @@ static int open_patiently(struct pyi_recorder *recorder, uint64_t cap, struct py
                 *err = failure;
             return code;
         }
-        /* After an exec in mid-recording there is an interpreter's whole start to notice it. */
-        clock->wait(clock, now + (recorder->recording ? 2 * MS : look_step(now - begin)));
+        clock->wait(clock, now + (recorder->recording ? replaced_step(failure.slug, now - begin)
+                                                      : look_step(now - begin)));
     }
 }
 
@@ -359,20 +371,27 @@ int pyi_recorder_begin_launched(struct pyi_recorder *recorder, struct pyi_error 
 
 /* ---- exec ----------------------------------------------------------------------------------- */
 
-static void note_replaced(struct pyi_recorder *recorder, uint64_t when)
+static struct pyi_text program_now(struct pyi_recorder *recorder)
 {
-    char link[64], path[512], safe[512];
+    char link[64], path[PATH_MAX];
     snprintf(link, sizeof(link), "/proc/%d/exe", (int)recorder->pid);
     ssize_t length = readlink(link, path, sizeof(path));
-    struct pyi_text text = {path, length > 0 ? (size_t)length : 0};
+    return keep_text(recorder, (struct pyi_text){path, length > 0 ? (size_t)length : 0});
+}
+
+static void note_replaced(struct pyi_recorder *recorder, struct pyi_text program, uint64_t when)
+{
+    char safe[512];
     pyi_recorder_note(recorder, "the process became %s after %.1f s",
-                      length > 0 ? pyi_text_safe(text, safe, sizeof(safe)) : "another program",
+                      program.length ? pyi_text_safe(program, safe, sizeof(safe))
+                                     : "another program",
                       (double)(when - recorder->started) / 1e9);
 }
 
 int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when, struct pyi_error *err)
 {
     recorder->processes[recorder->process_count - 1].end = when;
+    pyi_recorder_count_cpu(recorder);
     pyi_recorder_close_target(recorder);
     struct pyi_error failure = {0};
     int code = open_patiently(recorder, REPLACED_PATIENCE, &failure);
@@ -385,10 +404,12 @@ int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when, struc
         pyi_recorder_finish_exit(recorder, when);
         return 0;
     }
-    note_replaced(recorder, when);
+    struct pyi_text program = program_now(recorder);
+    note_replaced(recorder, program, when);
     if (code == PYI_E_NOMEM)
         return pyi_error_nomem(err);
     if (code) {
+        recorder->became = program;
         pyi_recorder_finish(recorder, PYI_END_EXEC, -1, when);
         return 0;
     }

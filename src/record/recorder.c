@@ -183,9 +183,18 @@ void pyi_recorder_note(struct pyi_recorder *recorder, const char *format, ...)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
+void pyi_recorder_count_cpu(struct pyi_recorder *recorder)
+{
+    if (recorder->recording && recorder->end == PYI_END_NONE)
+        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark;
+}
+
 void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end end, int detail,
                          uint64_t when)
 {
+    /* After an exec a recording ends in retrospect: looking for another Python was no sampling. */
+    if (end != PYI_END_EXEC)
+        pyi_recorder_count_cpu(recorder);
     recorder->end = end;
     recorder->end_detail = detail;
     recorder->ended = when;
@@ -301,12 +310,6 @@ static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
         recorder->processes[recorder->process_count - 1].cpu_end = used;
 }
 
-static void count_own_cpu(struct pyi_recorder *recorder)
-{
-    if (recorder->recording)
-        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark;
-}
-
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
 {
     if (now - recorder->last_cpu >= CPU_TIME)
@@ -325,7 +328,7 @@ void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
     recorder->last_upkeep = now;
     if (!recorder->options.progress)
         return;
-    count_own_cpu(recorder);
+    pyi_recorder_count_cpu(recorder);
     struct pyi_tally tally;
     pyi_recorder_tally(recorder, &tally);
     recorder->options.progress(recorder->options.context, &tally);
@@ -376,7 +379,7 @@ static void close_books(struct pyi_recorder *recorder)
     uint64_t now = recorder->clock.now(&recorder->clock);
     if (!recorder->ended)
         recorder->ended = now;
-    count_own_cpu(recorder);
+    pyi_recorder_count_cpu(recorder);
     if (recorder->recording) {
         read_cpu(recorder, now);
         pyi_recorder_read_thread_cpu(recorder);
@@ -434,6 +437,11 @@ enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int
     if (detail)
         *detail = recorder->end_detail;
     return recorder->end;
+}
+
+struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder)
+{
+    return recorder->became.data ? recorder->became : pyi_text("");
 }
 
 pid_t pyi_recorder_pid(const struct pyi_recorder *recorder)

@@ -182,7 +182,8 @@ static void test_thread_away_and_back(void **state)
     const struct pyi_attach_thread *thread = &pyi_session_attach(session)->threads[1];
     assert_int_equal(thread->jump_count, 1);
     assert_int_equal(thread->jumps[0].record, 1);
-    assert_float_equal(thread->jumps[0].seconds, 0.002, 1e-12);
+    /* last seen in the second round, at 1 ms; seen again in the fifth */
+    assert_float_equal(thread->jumps[0].seconds, 0.003, 1e-12);
     pyi_session_free(session);
     pyi_recorder_free(recorder);
 }

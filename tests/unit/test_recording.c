@@ -117,17 +117,6 @@ static void test_paths_of_the_start(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* A thread state that still carries its creator's ident is not a second thread of that name. */
-static void test_unborn_thread(void **state)
-{
-    fake_idents['A' - 'A'] = 'M';
-    struct pyi_recorder *recorder = prepare(
-        (const char *[]){"M m.1 | A", "M m.1 | A", "M m.1 | A r.1", "M m.1 | A r.1", NULL}, NULL);
-    assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
-    assert_int_equal(recorder->track_count, 1);
-    pyi_recorder_free(recorder);
-}
-
 static void test_take_once(void **state)
 {
     struct pyi_recorder *recorder = record((const char *[]){"M m.1", "M m.1", NULL});
@@ -349,7 +338,6 @@ int main(void)
         TEST(test_hostile_names),
         TEST(test_metadata),
         TEST(test_paths_of_the_start),
-        TEST(test_unborn_thread),
         TEST(test_take_once),
         TEST(test_snapshot_while_recording),
         TEST(test_stop_makes_a_last_round),
