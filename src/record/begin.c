@@ -110,6 +110,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     pyi_target_stats(recorder->target, &stats);
     if (recorder->recording)
         recorder->read_calls += stats.read_calls - recorder->read_calls_start;
+    pyi_park_ask(&recorder->ledger.park, recorder->target, true);
     for (size_t i = 0; i < recorder->track_count; i++)
         pyi_track_detach(recorder->tracks[i]);
     pyi_frames_reset(&recorder->ledger.frames);

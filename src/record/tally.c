@@ -50,15 +50,17 @@ static double elapsed(const struct pyi_recorder *recorder)
 
 void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out)
 {
+    uint64_t folded = pyi_recorder_folded(recorder);
+    uint64_t parked = recorder->ledger.park.sample_count;
     double limit = recorder->options.duration;
     *out = (struct pyi_tally){
         .elapsed = elapsed(recorder),
         .limit = limit > 0 ? limit : 0,
         .ticks = recorder->ticks,
         .samples = recorder->samples,
-        .verified = recorder->verified,
+        .verified = recorder->verified + parked - folded,
         .retried = recorder->retried,
-        .truncated = recorder->truncated,
+        .truncated = recorder->truncated + folded,
         .lost = recorder->lost,
         .missed = recorder->pace.missed,
         .read_calls = read_calls(recorder),
@@ -66,7 +68,7 @@ void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *o
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
         .memory = memory_held(recorder),
         .threads = recorder->track_count,
-        .verifying = recorder->verified > 0,
+        .verifying = recorder->samples > 0 && recorder->unchecked == 0,
     };
 }
 
