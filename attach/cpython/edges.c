@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #define EDGE_LIMIT   (1u << 18)
-#define BATCH        48 /* edges looked at in one sample */
+#define BATCH        128 /* edges looked at in one sample */
 #define AGREEMENTS   2
 #define OFTEN        8  /* sightings ... */
 #define OFTEN_SHARE  64 /* ... and this part of its call site's */
@@ -116,19 +116,17 @@ static int find_edge(struct pyi_edges *edges, const struct pyi_frame *callee,
     return 0;
 }
 
-/* Another sample has it. True when it is time to look for proof. */
+/* Another sample has it. True when it is time to look for proof. A copy can hold the same wrong
+ * pair again and again (a generator freed while it is copied), but not as often as the right one
+ * of the same call. */
 static bool sight(struct pyi_edges *edges, struct pyi_edge *edge)
 {
     struct pyi_site *site = &edges->sites[edge->site];
-    site->unproven++;
     edge->seen++;
     if ((edge->from_c || site->callees > 1) && edge->seen >= OFTEN &&
-        (uint64_t)edge->seen * OFTEN_SHARE >= site->unproven)
+        (uint64_t)edge->seen * OFTEN_SHARE >= site->seen)
         edge->proven = true;
-    if (edge->proven || edge->seen < edge->next_try)
-        return false;
-    edge->next_try = edge->seen < EVERY_TRY ? edge->seen + 1 : edge->seen + edge->seen / 2;
-    return true;
+    return !edge->proven && edge->seen >= edge->next_try;
 }
 
 /* ---- inline caches --------------------------------------------------------------------------- */
@@ -297,7 +295,9 @@ int pyi_edges_prove(struct pyi_cpython *python, struct pyi_tracked *thread, stru
         if (frame->edge == PYI_EDGE_UNKNOWN)
             continue;
         struct pyi_edge *edge = &edges->items[frame->edge - 1];
+        edges->sites[edge->site].seen++;
         if (!edge->proven && sight(edges, edge) && count < BATCH) {
+            edge->next_try = edge->seen < EVERY_TRY ? edge->seen + 1 : edge->seen + edge->seen / 2;
             due[count] = frame->edge;
             inquiries[count++] = (struct inquiry){.frame = i};
         }

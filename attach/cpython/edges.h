@@ -23,7 +23,7 @@ struct pyi_edge {
 
 /** One caller's instruction. */
 struct pyi_site {
-    uint64_t unproven; /* sightings of callees not proven at that time */
+    uint64_t seen; /* sightings of any callee, where the frames were not the last sample's */
     uint32_t callees;
 };
 

@@ -17,9 +17,12 @@
 
 #define MAX_CORRECTIONS 8 /* re-reads for wrong predictions in one sample */
 
-#define CHECK_MORE 32 /* code objects compared ahead of their time */
-#define MAX_MORE   16 /* frames a stack grows by while it is copied */
-#define MAX_PLACES 64 /* generators looked through for the callee of a frame */
+#define MARKS_ENOUGH 32   /* moved samples after which the marks are judged ... */
+#define MARKS_SHARE  4    /* one in so many must show the mark; 0.6 to 1 do where marks hold */
+#define MARKS_MANY   1024 /* ... and after which older ones count half */
+#define CHECK_MORE   32   /* code objects compared ahead of their time */
+#define MAX_MORE     16   /* frames a stack grows by while it is copied */
+#define MAX_PLACES   64   /* generators looked through for the callee of a frame */
 
 /* Frame owners: see frames.c. */
 enum { OWNER_GENERATOR = 1, OWNER_C = 3 };
@@ -223,6 +226,14 @@ static int check_one(struct pyi_cpython *python, struct pyi_frame *frame,
     return rc;
 }
 
+/* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as running;
+ * and one that has not begun calls none (an internal trampoline never begins). Such a frame was the
+ * top when it was copied, whatever links to it. */
+static bool is_top(const struct pyi_frame *frame, const struct pyi_frame *callee)
+{
+    return !callee->from_c && (frame->running || (frame->hidden && frame->entry->code != NULL));
+}
+
 int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
     for (size_t i = thread->frame_count; i-- > 0;) {
@@ -234,9 +245,7 @@ int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, str
             rc = check_heap_frame(python, frame, err);
         if (rc != 0)
             return cut_at(python, thread, i, rc);
-        /* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as
-         * running. This one was the top when it was copied. */
-        if (i > 0 && python->repair && frame->running && !frame[-1].from_c)
+        if (i > 0 && python->repair && is_top(frame, frame - 1))
             return cut_at(python, thread, i - 1, PYI_E_TORN);
     }
     return 0;
@@ -306,7 +315,7 @@ static int extend(struct pyi_cpython *python, struct pyi_tracked *thread, struct
     const struct pyi_frame *under = on_data_stack(thread->frames, thread->frame_count);
     while (count < MAX_MORE) {
         struct pyi_frame *next = &more[count];
-        if (!find_callee(python, thread, top, under, next) || (top->running && !next->from_c))
+        if (!find_callee(python, thread, top, under, next) || is_top(top, next))
             break;
         reuse_one(thread, next, thread->frame_count + count + 1, &joined);
         int rc = next->entry != NULL ? 0 : pyi_codes_get(python, next->code, &next->entry, err);
@@ -407,19 +416,24 @@ static int walk_from(struct pyi_cpython *python, struct pyi_tracked *thread, siz
 }
 
 /* As walk_from(), from what the last sample found. 3.11-3.13: the top must say that it runs, else
- * frames may be missing above it. */
-static int walk_again(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+ * frames may be missing above it; at the last attempt that is what the stack's top is marked as.
+ */
+static int walk_again(struct pyi_cpython *python, struct pyi_tracked *thread, bool last,
+                      struct pyi_error *err)
 {
     int rc = walk_last(python, thread, err);
     if (rc == 0)
         rc = settle(python, thread, err);
-    if (rc == 0 && python->minor <= 13 && !thread->frames[0].running)
-        rc = torn(err, "the top of the stack was not found");
-    return rc;
+    if (rc != 0 || python->minor > 13 || thread->frames[0].running)
+        return rc;
+    if (!last)
+        return torn(err, "the top of the stack was not found");
+    thread->frames[0].edge = PYI_EDGE_UNKNOWN;
+    return 0;
 }
 
 /* One copy, up to three walks. `*again`: the prediction was wrong and has been corrected. */
-static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool *again,
+static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool last, bool *again,
                    struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
@@ -449,7 +463,7 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
     if (rc != 0 && !pyi_is_fatal(rc) && view->state_again != PYI_NO_PIECE)
         rc = walk_from(python, thread, view->state_again, err);
     if (rc != 0 && !pyi_is_fatal(rc) && python->repair && thread->last_count > 0)
-        rc = walk_again(python, thread, err);
+        rc = walk_again(python, thread, last, err);
     return rc;
 }
 
@@ -510,6 +524,33 @@ static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
     return 0;
 }
 
+/* Whether the marks hold in this build of the interpreter, watched all the time: where they do not,
+ * stacks are only checked. A frame that holds still says nothing new. */
+static void watch_marks(struct pyi_cpython *python, struct pyi_tracked *thread)
+{
+    struct pyi_frame above;
+    const struct pyi_frame *top = &thread->frames[0];
+    if (!python->repair || thread->frame_count == 0 || top->sure)
+        return;
+    bool held = top->running;
+    if (python->minor > 13) {
+        if (top->chunk == 0 ||
+            !pyi_frames_peek(python, thread, top->address + 8 * (pyi_addr)top->entry->frame_words,
+                             &above))
+            return;
+        held = above.code == 0;
+    }
+    python->marks_seen++;
+    python->marks_held += held;
+    if (python->marks_seen < MARKS_ENOUGH)
+        return;
+    python->repair = MARKS_SHARE * python->marks_held >= python->marks_seen;
+    if (python->marks_seen >= MARKS_MANY) {
+        python->marks_seen /= 2;
+        python->marks_held /= 2;
+    }
+}
+
 /* The accepted walk becomes what the next one is compared with. */
 static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
 {
@@ -544,7 +585,7 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
                 return rc;
         }
         read = false;
-        rc = attempt(python, thread, &again, err);
+        rc = attempt(python, thread, attempts == PYI_RETRIES, &again, err);
         if (pyi_is_fatal(rc))
             return rc;
         second |= again || thread->view.copy->count != thread->view.extras;
@@ -554,6 +595,7 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
     python->mispredicted += second;
     out->attempts = attempts;
     if (rc == 0) {
+        watch_marks(python, thread);
         rc = deliver(python, thread, out, err);
         thread->lost = false;
         if (rc == 0)

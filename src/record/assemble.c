@@ -225,8 +225,8 @@ static int find_common(const struct assembly *assembly, struct common *common,
     size_t capacity = 0;
     int code = common_begin(common, shown_stack(assembly, track->slots[0].stack), top, err);
     for (size_t i = 0; i < track->count && !code; i++)
-        code = common_add(common, shown_stack(assembly, track->slots[i].stack), &path, &capacity,
-                          err);
+        code =
+            common_add(common, shown_stack(assembly, track->slots[i].stack), &path, &capacity, err);
     free(path);
     return code;
 }
@@ -408,8 +408,7 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .threads = threads,
         .thread_count = assembly->count,
         .ticks = recorder->ticks,
-        .verified =
-            recorder->verified + recorder->ledger.park.sample_count - recorder->folded,
+        .verified = recorder->verified + recorder->ledger.park.sample_count - recorder->folded,
         .retried = recorder->retried,
         .truncated = recorder->truncated + recorder->folded,
         .lost = recorder->lost,
