@@ -412,8 +412,6 @@ static int check_end(struct pyi_cpython *python, struct pyi_tracked *thread, siz
     const struct pyi_layout *layout = &python->layout;
     if (last == 0)
         return 0; /* no frames at all */
-    if (!reaches_bottom(python, thread, state))
-        return torn(err, "chain does not reach the bottom of the data stack");
     if (pyi_has_field(layout->tstate_base_frame)) {
         const uint8_t *bytes =
             pyi_copy_at(thread->view.copy, state, thread->address, python->state_window);
@@ -421,6 +419,8 @@ static int check_end(struct pyi_cpython *python, struct pyi_tracked *thread, siz
             return torn(err, "chain does not reach the base frame");
         return 0;
     }
+    if (!reaches_bottom(python, thread, state))
+        return torn(err, "chain does not reach the bottom of the data stack");
     bool entry = python->minor >= 12
                      ? owner >= OWNER_C
                      : thread->frame_count > 0 && thread->frames[thread->frame_count - 1].from_c;
