@@ -62,7 +62,7 @@ struct pyi_stack {
     const struct pyi_stack_entry *entries;
     size_t depth;
     /** Leading entries equal to those of this thread's last delivered stack: interning can
-     *  begin there. */
+     *  begin there. Of a SAME stack they may be fewer than all: a call above was proven since. */
     size_t common;
     bool truncated;   /* the depth limit cut the bottom off */
     bool verified;    /* every caller-callee edge is proven, not only plausible; never where

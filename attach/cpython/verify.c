@@ -500,14 +500,15 @@ static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
                                                          .edge = edge};
         edge = 0;
     }
-    size_t common = 0;
-    while (common < depth && common < thread->depth &&
-           thread->work[common].code == thread->entries[common].code &&
-           thread->work[common].line == thread->entries[common].line &&
-           thread->work[common].class_name == thread->entries[common].class_name &&
-           thread->work[common].edge == thread->entries[common].edge)
-        common++;
-    bool same = thread->delivered && !thread->lost && common == depth && common == thread->depth;
+    size_t common = 0, equal = 0;
+    while (equal < depth && equal < thread->depth &&
+           thread->work[equal].code == thread->entries[equal].code &&
+           thread->work[equal].line == thread->entries[equal].line &&
+           thread->work[equal].class_name == thread->entries[equal].class_name) {
+        common += common == equal && thread->work[equal].edge == thread->entries[equal].edge;
+        equal++;
+    }
+    bool same = thread->delivered && !thread->lost && equal == depth && equal == thread->depth;
     struct pyi_stack_entry *old = thread->entries;
     size_t capacity = thread->entry_capacity;
     thread->entries = thread->work;

@@ -396,7 +396,7 @@ static size_t common_levels(const struct pyi_track *track, const struct pyi_stac
     if (!track->delivered || track->epoch != epoch || track->base != base ||
         track->truncated != stack->truncated)
         return 0;
-    size_t common = stack->status == PYI_STACK_SAME ? stack->depth : stack->common;
+    size_t common = stack->common;
     common = common > base ? common - base : 0;
     if (common > track->depth)
         common = track->depth;
