@@ -72,6 +72,7 @@ struct pyi_target *pyi_open_new(pid_t pid, const struct pyi_target_options *opti
         target->options = *options;
         target->options.libpython = keep(target, options->libpython, &failed);
         target->options.assume_version = keep(target, options->assume_version, &failed);
+        target->options.tool = keep(target, options->tool, &failed);
     }
     if (failed) {
         pyi_target_close(target);
@@ -220,6 +221,7 @@ int pyi_open_runtime(struct pyi_target *target, double deadline, struct pyi_erro
                                             .maps = &target->maps,
                                             .libpython = target->options.libpython,
                                             .assume_version = target->options.assume_version,
+                                            .tool = target->options.tool,
                                             .log = target->options.log};
         struct pyi_error reason = {0};
         int code = pyi_runtime_find(&search, &target->runtime, &reason);
@@ -258,6 +260,34 @@ static int try_python(struct pyi_target *target, bool *ready, struct pyi_error *
     if (code == 0)
         code = pyi_cpython_ready(target->python, ready, err);
     return code;
+}
+
+/* The decoders know versions, not processes: whose version it is, and what we support. */
+static void refuse_version(const struct pyi_target *target, const struct pyi_error *reason,
+                           struct pyi_error *err)
+{
+    char version[32];
+    const char *tool = target->options.tool ? target->options.tool : "this program";
+    if (!err)
+        return;
+    *err = *reason;
+    if (target->runtime.free_threaded)
+        pyi_error_set(err, reason->code,
+                      "process %d runs a free-threaded Python %s; %s supports default builds only",
+                      (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
+                      tool);
+    else
+        pyi_error_set(err, reason->code, "process %d runs Python %s; %s supports 3.%d to 3.%d",
+                      (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
+                      tool, PYI_RUNTIME_OLDEST, PYI_RUNTIME_NEWEST);
+    pyi_error_slug(err, reason->slug);
+    pyi_error_note(err, "%s", reason->note);
+    if (target->runtime.free_threaded)
+        return;
+    if (reason->why[0])
+        pyi_error_why(err, "%s; %s", reason->message, reason->why);
+    else
+        pyi_error_why(err, "%s", reason->message);
 }
 
 static bool may_change(int code)
@@ -305,7 +335,9 @@ int pyi_open_python(struct pyi_target *target, double deadline, struct pyi_error
             return target->image && code < 0
                        ? pyi_error_set(err, PYI_E_FORMAT, "%s", reason.message)
                        : not_ready(target, err);
-        if (err)
+        if (code == PYI_E_VERSION && reason.slug[0])
+            refuse_version(target, &reason, err);
+        else if (err)
             *err = reason;
         return code;
     }

@@ -88,8 +88,8 @@ int pyi_str_shape(const struct pyi_layout *layout, pyi_addr object,
     return 0;
 }
 
-int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
-                   struct pyi_strbuf *out, struct pyi_error *err)
+static int read_str(struct pyi_cpython *python, pyi_addr object, size_t limit, uint64_t *length,
+                    struct pyi_strbuf *out, struct pyi_error *err)
 {
     uint8_t bytes[PYI_STR_HEADER + 256];
     struct pyi_range range = {.address = object, .length = sizeof(bytes), .into = bytes};
@@ -108,9 +108,13 @@ int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
     rc = pyi_str_shape(&python->layout, object, bytes, &shape, err);
     if (rc != 0)
         return rc;
-    if (shape.length > limit)
+    if (length != NULL)
+        *length = shape.length;
+    if (shape.length > limit && length == NULL)
         return pyi_error_set(err, PYI_E_LIMIT, "str of %llu characters",
                              (unsigned long long)shape.length);
+    if (shape.length > limit)
+        shape.length = limit;
     size_t size = shape.length * shape.width;
     if (shape.data >= object && shape.data - object + size <= range.got) {
         pyi_strbuf_units(out, bytes + (shape.data - object), shape.length, (int)shape.width);
@@ -124,6 +128,18 @@ int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
         return rc;
     pyi_strbuf_units(out, units, shape.length, (int)shape.width);
     return out->failed ? pyi_error_nomem(err) : 0;
+}
+
+int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
+                   struct pyi_strbuf *out, struct pyi_error *err)
+{
+    return read_str(python, object, limit, NULL, out, err);
+}
+
+int pyi_object_str_start(struct pyi_cpython *python, pyi_addr object, size_t limit,
+                         struct pyi_strbuf *out, uint64_t *length, struct pyi_error *err)
+{
+    return read_str(python, object, limit, length, out, err);
 }
 
 /* Number of the word + 1 that the copied ASCII str equals. */
@@ -309,11 +325,11 @@ static int torn_keys(struct pyi_error *err)
 
 /* 3.8 to 3.10: index table of dk_size slots, then {hash, key, value} entries. */
 static int shape_old(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
-                     struct keys_shape *out, struct pyi_error *err)
+                     uint64_t most, struct keys_shape *out, struct pyi_error *err)
 {
     uint64_t size = pyi_load_u64(header + layout->keys_size);
     uint64_t count = pyi_load_u64(header + layout->keys_nentries);
-    if (size == 0 || (size & (size - 1)) != 0 || size > PYI_MAX_DICT * 2 || count > size)
+    if (size == 0 || (size & (size - 1)) != 0 || size > most * 2 || count > size)
         return torn_keys(err);
     unsigned width = size <= 255 ? 1 : size <= 65535 ? 2 : 4;
     *out = (struct keys_shape){keys + layout->keys_indices + size * width, count, 24, 8, 16};
@@ -322,12 +338,12 @@ static int shape_old(const struct pyi_layout *layout, pyi_addr keys, const uint8
 
 /* 3.11+: sizes as logarithms; kind 0 general entries, 1 str keys only, 2 split. */
 static int shape_new(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
-                     struct keys_shape *out, struct pyi_error *err)
+                     uint64_t most, struct keys_shape *out, struct pyi_error *err)
 {
     uint8_t log2_bytes = header[layout->keys_log2_index_bytes];
     uint8_t kind = header[layout->keys_kind];
     uint64_t count = pyi_load_u64(header + layout->keys_nentries);
-    if (log2_bytes > 24 || kind > 2 || count > PYI_MAX_DICT)
+    if (log2_bytes > 40 || kind > 2 || count > most)
         return torn_keys(err);
     pyi_addr entries = keys + layout->keys_indices + (UINT64_C(1) << log2_bytes);
     *out = kind == 0 ? (struct keys_shape){entries, count, 24, 8, 16}
@@ -335,8 +351,8 @@ static int shape_new(const struct pyi_layout *layout, pyi_addr keys, const uint8
     return 0;
 }
 
-static int read_shape(struct pyi_cpython *python, pyi_addr keys, struct keys_shape *out,
-                      struct pyi_error *err)
+static int read_shape(struct pyi_cpython *python, pyi_addr keys, uint64_t most,
+                      struct keys_shape *out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     uint8_t header[64];
@@ -346,18 +362,23 @@ static int read_shape(struct pyi_cpython *python, pyi_addr keys, struct keys_sha
     if (rc != 0)
         return rc;
     if (pyi_has_field(layout->keys_log2_index_bytes))
-        return shape_new(layout, keys, header, out, err);
-    return shape_old(layout, keys, header, out, err);
+        return shape_new(layout, keys, header, most, out, err);
+    return shape_old(layout, keys, header, most, out, err);
 }
 
-/* Items of a keys object; `values` is the array of a split table or 0. */
-static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values,
+#define HUGE_DICT (UINT64_C(1) << 32) /* entries of a dict of which only the start is read */
+
+/* Items of a keys object, of the first `limit` entries (0: of all); `values` is the array of a
+ * split table or 0. */
+static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values, size_t limit,
                       struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
 {
     struct keys_shape shape = {0};
-    int rc = read_shape(python, keys, &shape, err);
+    int rc = read_shape(python, keys, limit != 0 ? HUGE_DICT : PYI_MAX_DICT, &shape, err);
     if (rc != 0)
         return rc;
+    if (limit != 0 && shape.count > limit)
+        shape.count = limit;
     PYI_CLEANUP(pyi_cleanup_free) uint8_t *entries = malloc(shape.count * shape.stride + 1);
     PYI_CLEANUP(pyi_cleanup_free) uint8_t *split = malloc(shape.count * 8 + 1);
     PYI_CLEANUP(pyi_cleanup_free)
@@ -384,8 +405,8 @@ static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values
     return 0;
 }
 
-int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_item **items,
-                   size_t *count, struct pyi_error *err)
+static int dict_items(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                      struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     uint64_t keys, values;
@@ -398,7 +419,19 @@ int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_it
         return rc;
     if (values != 0 && pyi_has_field(layout->values_values))
         values += layout->values_values;
-    return keys_items(python, keys, values, items, count, err);
+    return keys_items(python, keys, values, limit, items, count, err);
+}
+
+int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_item **items,
+                   size_t *count, struct pyi_error *err)
+{
+    return dict_items(python, dict, 0, items, count, err);
+}
+
+int pyi_dict_start(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                   struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
+{
+    return dict_items(python, dict, limit, items, count, err);
 }
 
 static int find_items(struct pyi_cpython *python, const struct pyi_dict_item *items, size_t count,
@@ -507,7 +540,7 @@ int pyi_object_attributes(struct pyi_cpython *python, pyi_addr object, const cha
         return rc;
     PYI_CLEANUP(pyi_cleanup_free) struct pyi_dict_item *items = NULL;
     size_t count = 0;
-    rc = keys_items(python, keys, where.values, &items, &count, err);
+    rc = keys_items(python, keys, where.values, 0, &items, &count, err);
     if (rc != 0)
         return rc;
     return find_items(python, items, count, words, word_count, values, err);

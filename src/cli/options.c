@@ -15,6 +15,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct pyi_option table[PYI_OPTIONS] = {
 #include "src/cli/option_table.inc"
@@ -104,6 +106,14 @@ static bool pid_parse(const char *text, double *out)
     return true;
 }
 
+static bool count_parse(const char *text, double *out)
+{
+    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 7)
+        return false;
+    *out = (double)strtol(text, NULL, 10);
+    return *out >= 1 && *out <= 1e6;
+}
+
 static bool version_parse(const char *text)
 {
     size_t major = strspn(text, "0123456789");
@@ -141,6 +151,8 @@ static const char *value_problem(enum pyi_option_value kind, const char *text, d
                    : "a rate above zero, such as 100, 500hz or 1khz";
     case PYI_VALUE_PID:
         return pid_parse(text, number) ? NULL : "a process id";
+    case PYI_VALUE_COUNT:
+        return count_parse(text, number) ? NULL : "a whole number from 1 to a million";
     case PYI_VALUE_VERSION:
         return version_parse(text) ? NULL : "a version such as 3.15";
     case PYI_VALUE_WHEN:
@@ -308,7 +320,7 @@ static int take(struct parser *parser, const struct pyi_option *row, const char 
 {
     struct pyi_options *out = parser->out;
     char name[40];
-    if (row->argument) {
+    if (row->argument && value) {
         const char *expected = value_problem(row->value, value, &out->numbers[row->id]);
         if (expected)
             return usage(err, "option %s needs %s, not '%s'", shown_name(row, name), expected,
@@ -360,7 +372,7 @@ static int parse_long(struct parser *parser, const char *word, struct pyi_error 
     const char *value = equals ? equals + 1 : NULL;
     if (!row->argument && value)
         return usage(err, "option --%s takes no value", row->name);
-    if (row->argument && !value) {
+    if (row->argument && !value && !(row->flags & PYI_OPTION_OPTIONAL)) {
         code = need_value(parser, row, &value, err);
         if (code)
             return code;
@@ -434,6 +446,31 @@ void pyi_options_free(struct pyi_options *options)
     free(options->render_options);
     options->loads = NULL;
     options->render_options = NULL;
+}
+
+static bool is_living_process(const char *text)
+{
+    char path[40];
+    double pid;
+    if (!pid_parse(text, &pid))
+        return false;
+    snprintf(path, sizeof(path), "/proc/%s", text);
+    return access(path, F_OK) == 0;
+}
+
+const char *pyi_options_mistaken_pid(const struct pyi_options *options)
+{
+    struct stat info;
+    for (size_t i = 0; i < options->render_option_count; i++) {
+        if (is_living_process(options->render_options[i]))
+            return options->render_options[i];
+    }
+    const bool is_script = options->program_count > 0 && !options->order[PYI_OPT_MODULE] &&
+                           !options->order[PYI_OPT_CODE];
+    if (is_script && is_living_process(options->program[0]) &&
+        stat(options->program[0], &info) != 0)
+        return options->program[0];
+    return NULL;
 }
 
 double pyi_options_interval(const struct pyi_options *options)

@@ -43,6 +43,8 @@ enum pyi_option_id {
     PYI_OPT_PYTHON,
     PYI_OPT_LIST_PREV,
     PYI_OPT_DIAGNOSE,
+    PYI_OPT_DUMP,
+    PYI_OPT_PS,
     PYI_OPT_DURATION,
     PYI_OPT_RATE,
     PYI_OPT_ALL_THREADS,
@@ -53,10 +55,17 @@ enum pyi_option_id {
     PYI_OPT_ASSUME_VERSION,
     PYI_OPT_DUMP_IMAGE,
     PYI_OPT_JSON,
+    PYI_OPT_LOCALS,
+    PYI_OPT_REVERSE,
+    PYI_OPT_FULL,
+    PYI_OPT_REPEAT,
+    PYI_OPT_EVERY,
     PYI_OPT_QUIET,
     PYI_OPT_VERBOSE,
     PYI_OPT_DEBUG,
     PYI_OPT_PROGRESS,
+    PYI_OPT_OPEN,
+    PYI_OPT_HYPERLINKS,
     PYI_OPT_JSON_ERRORS,
     PYI_OPT_HELP_ALL,
     PYI_OPT_COMPLETIONS,
@@ -82,6 +91,7 @@ enum pyi_option_value {
     PYI_VALUE_DURATION, /* seconds or with unit, above zero */
     PYI_VALUE_RATE,     /* hertz or with unit, above zero */
     PYI_VALUE_PID,
+    PYI_VALUE_COUNT,   /* a whole number from 1 to a million */
     PYI_VALUE_VERSION, /* X.Y */
     PYI_VALUE_WHEN,    /* always, never, auto */
     PYI_VALUE_SHELL,   /* bash, zsh, fish */
@@ -95,17 +105,19 @@ enum pyi_completion {
     PYI_COMPLETE_STORED,
     PYI_COMPLETE_PID,
     PYI_COMPLETE_RENDERER,
+    PYI_COMPLETE_RENDER_OPTION,
     PYI_COMPLETE_WHEN,
     PYI_COMPLETE_SHELL,
     PYI_COMPLETE_DOMAIN,
 };
 
 enum pyi_option_flags {
-    PYI_OPTION_UPSTREAM = 1,  /* exists in pyinstrument, matched first by prefix */
-    PYI_OPTION_COMMON = 2,    /* of ours, and on the short help page */
-    PYI_OPTION_HIDDEN = 4,    /* works, is not shown */
-    PYI_OPTION_REST = 8,      /* takes its value and every following word */
-    PYI_OPTION_IMMEDIATE = 16 /* ends parsing at once: help, version */
+    PYI_OPTION_UPSTREAM = 1,   /* exists in pyinstrument, matched first by prefix */
+    PYI_OPTION_COMMON = 2,     /* of ours, and on the short help page */
+    PYI_OPTION_HIDDEN = 4,     /* works, is not shown */
+    PYI_OPTION_REST = 8,       /* takes its value and every following word */
+    PYI_OPTION_IMMEDIATE = 16, /* ends parsing at once: help, version */
+    PYI_OPTION_OPTIONAL = 32   /* its value may be left out, and stands behind '=' only */
 };
 
 struct pyi_option {
@@ -160,6 +172,10 @@ double pyi_options_interval(const struct pyi_options *options);
 bool pyi_seconds_parse(const char *text, double *seconds);
 /* "100", "500hz", "1khz" to hertz. */
 bool pyi_rate_parse(const char *text, double *hertz);
+
+/* The first -p that is a bare number, or else the script when it is one and no file: most likely a
+ * process id, as long as such a process lives. NULL when there is none. */
+const char *pyi_options_mistaken_pid(const struct pyi_options *options);
 
 /* Edit distance of two words; `limit` + 1 when it is more than `limit`. */
 size_t pyi_word_distance(const char *a, const char *b, size_t limit);

@@ -11,6 +11,7 @@
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include <limits.h>
+#include <pyinstrument.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -89,6 +90,7 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .wait = wait,
         .libpython = recorder->options.libpython,
         .assume_version = recorder->options.assume_version,
+        .tool = "pyinstrument " PYI_VERSION,
         .select = pyi_recorder_selects,
         .select_context = recorder,
     };
