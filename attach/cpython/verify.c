@@ -10,6 +10,7 @@
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
+#include "attach/cpython/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
@@ -255,7 +256,7 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
 static int deliver(struct pyi_tracked *thread, struct pyi_stack *out, struct pyi_error *err)
 {
     size_t depth = 0;
-    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 1,
+    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 2,
                            sizeof(*thread->work)))
         return pyi_error_nomem(err);
     for (size_t i = thread->frame_count; i > 0; i--) {
@@ -264,6 +265,8 @@ static int deliver(struct pyi_tracked *thread, struct pyi_stack *out, struct pyi
             thread->work[depth++] = (struct pyi_stack_entry){
                 .code = frame->entry->code, .line = frame->line, .class_name = frame->class_name};
     }
+    if (thread->leaf != NULL)
+        thread->work[depth++] = (struct pyi_stack_entry){.code = thread->leaf};
     size_t common = 0;
     while (common < depth && common < thread->depth &&
            thread->work[common].code == thread->entries[common].code &&
@@ -330,6 +333,9 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
     python->mispredicted += second;
     out->attempts = attempts;
     if (rc == 0) {
+        rc = pyi_leaf_find(python, thread, &thread->leaf, err);
+        if (rc != 0)
+            return rc;
         rc = deliver(thread, out, err);
         thread->lost = false;
         if (rc == 0)

@@ -88,6 +88,7 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .wait = wait,
         .libpython = recorder->options.libpython,
         .assume_version = recorder->options.assume_version,
+        .c_labels = recorder->options.c_labels,
         .select = pyi_recorder_selects,
         .select_context = recorder,
     };

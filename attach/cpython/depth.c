@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * depth.c - static depth of the value stack at call instructions.
+ *
+ * In: a code object's instructions and exception table. Out: its calls, each with operand and the
+ * depth before it. CPython keeps no depth in memory while a frame runs before 3.14, so it is
+ * followed along every way through the code. Must not know where the bytes came from.
+ */
+#include "attach/cpython/depth.h"
+
+#include "src/base/error.h"
+#include <stdlib.h>
+
+#define MAX_UNITS (1u << 20)
+#define NO_DEPTH  (-1)
+#define CONFLICT  (-2)
+
+#define O(number, base_, caches_, shape_, a_, b_, jump_, flow_, way_, role_, name_)                \
+    [number] = {.base = base_,                                                                     \
+                .caches = caches_,                                                                 \
+                .shape = PYI_SHAPE_##shape_,                                                       \
+                .a = a_,                                                                           \
+                .b = b_,                                                                           \
+                .jump = jump_,                                                                     \
+                .flow = PYI_FLOW_##flow_,                                                          \
+                .way = PYI_WAY_##way_,                                                             \
+                .role = PYI_ROLE_##role_,                                                          \
+                .name = name_},
+#include "attach/cpython/opcode_table.inc"
+#undef O
+
+const struct pyi_opcode *pyi_opcodes(int minor)
+{
+    static const struct pyi_opcode *const tables[] = {
+        [8] = opcodes_3_8,   [9] = opcodes_3_9,   [10] = opcodes_3_10, [11] = opcodes_3_11,
+        [12] = opcodes_3_12, [13] = opcodes_3_13, [14] = opcodes_3_14, [15] = opcodes_3_15,
+    };
+    return minor >= 0 && (size_t)minor < sizeof(tables) / sizeof(*tables) ? tables[minor] : NULL;
+}
+
+struct unit {
+    const struct pyi_opcode *opcode; /* NULL: inside an inline cache */
+    uint32_t operand;                /* prefixes applied */
+    uint32_t first;                  /* first prefix, or itself */
+    int16_t depth, other;
+};
+
+struct visit {
+    uint32_t unit;
+    int32_t depth;
+};
+
+struct flow {
+    const struct pyi_opcode *table;
+    int minor;
+    struct unit *units;
+    uint32_t count;
+    struct visit *pending; /* each unit is visited at most once per depth it keeps */
+    size_t pending_count;
+};
+
+/* ---- instructions ---------------------------------------------------------------------------- */
+
+static int decode(struct flow *flow, const uint8_t *code, struct pyi_error *err)
+{
+    uint32_t operand = 0, first = 0;
+    bool prefixed = false;
+    for (uint32_t at = 0; at < flow->count;) {
+        const struct pyi_opcode *opcode = &flow->table[flow->table[code[2 * (size_t)at]].base];
+        if (opcode->name == NULL)
+            return pyi_error_set(err, PYI_E_FORMAT, "instruction %u does not exist",
+                                 code[2 * (size_t)at]);
+        if (!prefixed) {
+            operand = 0;
+            first = at;
+        }
+        operand = operand << 8 | code[2 * (size_t)at + 1];
+        flow->units[at] = (struct unit){opcode, operand, first, NO_DEPTH, NO_DEPTH};
+        prefixed = opcode->role == PYI_ROLE_PREFIX;
+        uint32_t next = at + 1 + opcode->caches;
+        for (at++; at < next && at < flow->count; at++)
+            flow->units[at] = (struct unit){.depth = NO_DEPTH, .other = NO_DEPTH};
+    }
+    return 0;
+}
+
+static int64_t effect(const struct pyi_opcode *opcode, uint32_t n)
+{
+    switch (opcode->shape) {
+    case PYI_SHAPE_LINEAR:
+        return opcode->a + (int64_t)opcode->b * n;
+    case PYI_SHAPE_ODD:
+        return opcode->a + (int64_t)opcode->b * (n & 1);
+    case PYI_SHAPE_BITS:
+        return opcode->a - __builtin_popcount(n & 15);
+    case PYI_SHAPE_UNPACK:
+        return (int64_t)(n & 255) + (n >> 8);
+    case PYI_SHAPE_SLICE:
+        return opcode->a + (n == 3 ? opcode->b : 0);
+    case PYI_SHAPE_FORMAT:
+        return opcode->a + (n & 4 ? opcode->b : 0);
+    default:
+        return INT16_MAX; /* ends the way */
+    }
+}
+
+static int64_t target_of(const struct flow *flow, uint32_t at)
+{
+    const struct unit *unit = &flow->units[at];
+    /* Up to 3.9 operands of jumps count bytes. */
+    int64_t distance = flow->minor <= 9 ? unit->operand / 2 : unit->operand;
+    int64_t next = (int64_t)at + 1 + unit->opcode->caches;
+    switch (unit->opcode->way) {
+    case PYI_WAY_ABSOLUTE:
+        return distance;
+    case PYI_WAY_BACKWARD:
+        return next - distance;
+    default:
+        return next + distance;
+    }
+}
+
+/* ---- ways through the code ------------------------------------------------------------------- */
+
+static void arrive(struct flow *flow, int64_t at, int64_t depth)
+{
+    if (at < 0 || at >= flow->count || depth < 0 || depth >= INT16_MAX)
+        return;
+    struct unit *unit = &flow->units[at];
+    if (unit->opcode == NULL || unit->depth == depth || unit->other == depth)
+        return;
+    if (unit->depth == NO_DEPTH) {
+        unit->depth = (int16_t)depth;
+    } else if (unit->other == NO_DEPTH) {
+        /* 3.8: a `finally` body is entered with one or six values on the stack. Elsewhere the
+         * compiler keeps depths equal, and a difference means that we are wrong. */
+        unit->other = flow->minor == 8 ? (int16_t)depth : CONFLICT;
+        if (flow->minor != 8)
+            return;
+    } else {
+        return;
+    }
+    flow->pending[flow->pending_count++] = (struct visit){(uint32_t)at, (int32_t)depth};
+}
+
+static void follow(struct flow *flow)
+{
+    while (flow->pending_count > 0) {
+        struct visit visit = flow->pending[--flow->pending_count];
+        const struct unit *unit = &flow->units[visit.unit];
+        const struct pyi_opcode *opcode = unit->opcode;
+        int64_t after = visit.depth + effect(opcode, unit->operand);
+        if (opcode->flow == PYI_FLOW_END)
+            continue;
+        if (opcode->flow != PYI_FLOW_NEXT)
+            arrive(flow, target_of(flow, visit.unit), after + opcode->jump);
+        if (opcode->flow != PYI_FLOW_JUMP)
+            arrive(flow, (int64_t)visit.unit + 1 + opcode->caches, after);
+    }
+}
+
+/* Objects/exception_handling_notes.txt: groups of six bits, most significant first, bit 6 says
+ * that more follow. False at the end of the table. */
+static bool read_group(const uint8_t *bytes, size_t length, size_t *at, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 6 && *at < length; i++) {
+        uint8_t byte = bytes[(*at)++];
+        value = value << 6 | (byte & 63);
+        if (!(byte & 64)) {
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void enter_handlers(struct flow *flow, const uint8_t *bytes, size_t length)
+{
+    uint64_t start, size, target, word;
+    for (size_t at = 0;
+         read_group(bytes, length, &at, &start) && read_group(bytes, length, &at, &size) &&
+         read_group(bytes, length, &at, &target) && read_group(bytes, length, &at, &word);) {
+        /* depth << 1 | whether the instruction's index is pushed; then the exception itself */
+        arrive(flow, (int64_t)(target & UINT32_MAX), (int64_t)(word >> 1) + 1 + (word & 1));
+        follow(flow);
+    }
+}
+
+/* ---- result ---------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct unit *unit, bool operations)
+{
+    return unit->opcode != NULL && (unit->opcode->role >= PYI_ROLE_CALL_FUNCTION ||
+                                    (operations && unit->opcode->role == PYI_ROLE_OPERATION));
+}
+
+static void put_site(const struct unit *unit, uint32_t at, struct pyi_call_site *out)
+{
+    int16_t low = unit->depth, high = unit->other;
+    if (high == CONFLICT)
+        low = high = NO_DEPTH;
+    if (high != NO_DEPTH && high < low) {
+        low = unit->other;
+        high = unit->depth;
+    }
+    *out = (struct pyi_call_site){.first = unit->first,
+                                  .at = at,
+                                  .operand = unit->operand,
+                                  .depth = low,
+                                  .other = high,
+                                  .role = unit->opcode->role,
+                                  .opcode = unit->opcode->base};
+}
+
+static int collect(const struct flow *flow, bool operations, struct pyi_call_site **sites,
+                   size_t *count, struct pyi_error *err)
+{
+    size_t wanted = 0;
+    for (uint32_t at = 0; at < flow->count; at++)
+        wanted += is_wanted(&flow->units[at], operations);
+    struct pyi_call_site *list = malloc((wanted + 1) * sizeof(*list));
+    if (list == NULL)
+        return pyi_error_nomem(err);
+    size_t put = 0;
+    for (uint32_t at = 0; at < flow->count; at++)
+        if (is_wanted(&flow->units[at], operations))
+            put_site(&flow->units[at], at, &list[put++]);
+    *sites = list;
+    *count = put;
+    return 0;
+}
+
+int pyi_call_sites(int minor, const uint8_t *code, size_t length, const uint8_t *handlers,
+                   size_t handlers_length, bool operations, struct pyi_call_site **sites,
+                   size_t *count, struct pyi_error *err)
+{
+    struct flow flow = {.table = pyi_opcodes(minor), .minor = minor};
+    if (flow.table == NULL || length / 2 > MAX_UNITS)
+        return pyi_error_set(err, PYI_E_FORMAT, "no table of instructions for this code");
+    flow.count = (uint32_t)(length / 2);
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct unit *units = malloc((flow.count + 1) * sizeof(*units));
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct visit *pending = malloc((2 * (size_t)flow.count + 2) * sizeof(*pending));
+    if (units == NULL || pending == NULL)
+        return pyi_error_nomem(err);
+    flow.units = units;
+    flow.pending = pending;
+    int rc = decode(&flow, code, err);
+    if (rc != 0)
+        return rc;
+    /* 3.10, Python/ceval.c: GEN_START pops what the first send() put there. */
+    bool sent = flow.count > 0 && units[0].opcode->role == PYI_ROLE_GENERATOR_START;
+    arrive(&flow, 0, sent ? 1 : 0);
+    follow(&flow);
+    enter_handlers(&flow, handlers, handlers_length);
+    return collect(&flow, operations, sites, count, err);
+}
+
+const struct pyi_call_site *pyi_call_site_at(const struct pyi_call_site *sites, size_t count,
+                                             uint32_t unit, bool prefixes)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (sites[middle].at < unit)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == count)
+        return NULL;
+    const struct pyi_call_site *site = &sites[low];
+    return site->at == unit || (prefixes && site->first <= unit) ? site : NULL;
+}
