@@ -108,73 +108,102 @@ static bool is_extended(const struct pyi_cpython *python)
 
 /* ---- the calls of a code object -------------------------------------------------------------- */
 
-/** Where the interpreter keeps what its hooks replaced; read when the first hook is met. */
+/** What hooks replaced, per unit; read when the first hook is met. */
 struct hooks {
     bool read;
-    uint64_t lines, instructions, executors;
-    uint8_t line_width;
+    uint8_t *lines, *instructions; /* heap, NULL when the interpreter has none */
+    size_t line_start, line_width;
+    uint64_t executors;
 };
 
-static int read_hooks(struct pyi_cpython *python, pyi_addr code, struct hooks *hooks,
+static int read_array(struct pyi_cpython *python, pyi_addr field, size_t length, uint8_t **out,
+                      struct pyi_error *err)
+{
+    uint64_t address = 0;
+    int rc = pyi_object_word(python, field, &address, err);
+    if (rc != 0 || address == 0)
+        return rc;
+    uint8_t *bytes = malloc(length + 1);
+    if (bytes == NULL)
+        return pyi_error_nomem(err);
+    rc = pyi_object_bytes(python, address, bytes, length, err);
+    if (rc == 0)
+        *out = bytes;
+    else
+        free(bytes);
+    return rc;
+}
+
+static int read_hooks(struct pyi_cpython *python, pyi_addr code, size_t units, struct hooks *hooks,
                       struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     uint64_t monitoring = 0;
     int rc = 0;
-    *hooks = (struct hooks){.read = true};
+    hooks->read = true;
     if (pyi_has_field(layout->code_monitoring))
         rc = pyi_object_word(python, code + layout->code_monitoring, &monitoring, err);
     if (rc == 0 && monitoring != 0)
-        rc = pyi_object_word(python, monitoring + layout->monitoring_lines, &hooks->lines, err);
+        rc = read_array(python, monitoring + layout->monitoring_lines, 2 * units + 1, &hooks->lines,
+                        err);
     if (rc == 0 && monitoring != 0)
-        rc = pyi_object_word(python, monitoring + layout->monitoring_instructions,
-                             &hooks->instructions, err);
+        rc = read_array(python, monitoring + layout->monitoring_instructions, units,
+                        &hooks->instructions, err);
     if (rc == 0 && pyi_has_field(layout->code_executors))
         rc = pyi_object_word(python, code + layout->code_executors, &hooks->executors, err);
-    if (rc != 0 || hooks->lines == 0)
+    if (rc != 0 || hooks->lines == NULL)
         return rc;
-    /* Include/cpython/code.h: 3.12 and 3.13 keep two bytes per unit, the opcode first; 3.14+ put
-     * the number of bytes per unit in front. */
-    hooks->line_width = 2;
-    return python->minor < 14 ? 0
-                              : pyi_object_bytes(python, hooks->lines, &hooks->line_width, 1, err);
+    /* Include/cpython/code.h: two bytes per unit, the opcode first; since 3.14 and late 3.13
+     * releases behind a byte that counts bytes per unit. Without that byte the first is an opcode
+     * of unit 0: none (0) or what a code object may begin with, all of them far above 5. */
+    bool counted = units > 0 && hooks->lines[0] >= 2 && hooks->lines[0] <= 5;
+    hooks->line_start = counted;
+    hooks->line_width = counted ? hooks->lines[0] : 2;
+    if (python->minor >= 14 && !counted)
+        return pyi_error_set(err, PYI_E_TORN, "line hooks of unknown shape");
+    if (hooks->line_width == 2)
+        return 0;
+    free(hooks->lines);
+    hooks->lines = NULL;
+    return read_array(python, monitoring + layout->monitoring_lines,
+                      hooks->line_start + hooks->line_width * units, &hooks->lines, err);
 }
 
-/* Puts back what stood in unit `at` (two bytes, `unit`) before hooks were written over it. */
-static int undo_hooks(struct pyi_cpython *python, pyi_addr code, struct hooks *hooks,
-                      const struct pyi_opcode *table, uint32_t at, uint8_t *unit,
+/* Opcode and operand of a unit that has an executor in its place. */
+static int undo_executor(struct pyi_cpython *python, const struct hooks *hooks, uint8_t *unit,
+                         struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint64_t executor = 0;
+    if (hooks->executors == 0)
+        return pyi_error_set(err, PYI_E_TORN, "executor without its list");
+    int rc = pyi_object_word(
+        python, hooks->executors + layout->executors_items + 8 * (pyi_addr)unit[1], &executor, err);
+    /* Include/internal/pycore_optimizer.h: _PyVMData begins with opcode and oparg. */
+    return rc != 0 ? rc
+                   : pyi_object_bytes(python, executor + layout->executor_vm_data, unit, 2, err);
+}
+
+static bool is_hook(const struct pyi_opcode *opcode)
+{
+    return opcode->role >= PYI_ROLE_LINE_HOOK && opcode->role <= PYI_ROLE_EXECUTOR;
+}
+
+/* Puts back what stood in unit `at` (two bytes, `unit`) before hooks were written over it. A line
+ * hook may cover an instruction hook. */
+static int undo_hooks(struct pyi_cpython *python, const struct hooks *hooks,
+                      const struct pyi_opcode *table, size_t at, uint8_t *unit,
                       struct pyi_error *err)
 {
-    uint8_t role = table[unit[0]].role;
-    if (role < PYI_ROLE_LINE_HOOK || role > PYI_ROLE_EXECUTOR)
-        return 0;
-    int rc = hooks->read ? 0 : read_hooks(python, code, hooks, err);
-    if (rc == 0 && table[unit[0]].role == PYI_ROLE_LINE_HOOK) {
-        if (hooks->lines == 0)
-            return pyi_error_set(err, PYI_E_TORN, "line hook without its original");
-        rc = pyi_object_bytes(
-            python, hooks->lines + (python->minor >= 14) + (pyi_addr)at * hooks->line_width, unit,
-            1, err);
-    }
-    if (rc == 0 && table[unit[0]].role == PYI_ROLE_INSTRUCTION_HOOK) {
-        if (hooks->instructions == 0)
-            return pyi_error_set(err, PYI_E_TORN, "instruction hook without its original");
-        rc = pyi_object_bytes(python, hooks->instructions + at, unit, 1, err);
-    }
-    if (rc == 0 && table[unit[0]].role == PYI_ROLE_EXECUTOR) {
-        uint64_t executor = 0;
-        if (hooks->executors == 0)
-            return pyi_error_set(err, PYI_E_TORN, "executor without its list");
-        rc = pyi_object_word(
-            python, hooks->executors + python->layout.executors_items + 8 * (pyi_addr)unit[1],
-            &executor, err);
-        /* Include/internal/pycore_optimizer.h: _PyVMData begins with opcode and oparg. */
-        if (rc == 0)
-            rc = pyi_object_bytes(python, executor + python->layout.executor_vm_data, unit, 2, err);
-    }
-    role = table[unit[0]].role;
-    if (rc == 0 && role >= PYI_ROLE_LINE_HOOK && role <= PYI_ROLE_EXECUTOR)
-        rc = pyi_error_set(err, PYI_E_TORN, "a hook hides another hook");
+    if (table[unit[0]].role == PYI_ROLE_LINE_HOOK && hooks->lines != NULL && hooks->line_width != 0)
+        unit[0] = hooks->lines[hooks->line_start + at * hooks->line_width];
+    if (table[unit[0]].role == PYI_ROLE_INSTRUCTION_HOOK && hooks->instructions != NULL)
+        unit[0] = hooks->instructions[at];
+    int rc = 0;
+    if (table[unit[0]].role == PYI_ROLE_EXECUTOR)
+        rc = undo_executor(python, hooks, unit, err);
+    if (rc == 0 && is_hook(&table[unit[0]]))
+        rc = pyi_error_set(err, PYI_E_TORN, "hook without its original");
     return rc;
 }
 
@@ -183,15 +212,20 @@ static int clean_code(struct pyi_cpython *python, pyi_addr code, uint8_t *bytes,
 {
     const struct pyi_opcode *table = pyi_opcodes(python->minor);
     struct hooks hooks = {0};
-    if (table == NULL)
-        return pyi_error_set(err, PYI_E_FORMAT, "no table of instructions");
-    for (uint32_t at = 0; at < length / 2;) {
-        int rc = undo_hooks(python, code, &hooks, table, at, bytes + 2 * (size_t)at, err);
-        if (rc != 0)
-            return rc;
-        at += 1 + table[table[bytes[2 * (size_t)at]].base].caches;
+    int rc = table == NULL ? pyi_error_set(err, PYI_E_FORMAT, "no table of instructions") : 0;
+    for (size_t at = 0; rc == 0 && at < length / 2;) {
+        uint8_t *unit = bytes + 2 * at;
+        if (is_hook(&table[unit[0]])) {
+            if (!hooks.read)
+                rc = read_hooks(python, code, length / 2, &hooks, err);
+            if (rc == 0)
+                rc = undo_hooks(python, &hooks, table, at, unit, err);
+        }
+        at += 1 + table[table[unit[0]].base].caches;
     }
-    return 0;
+    free(hooks.lines);
+    free(hooks.instructions);
+    return rc;
 }
 
 static int read_code(struct pyi_cpython *python, const struct pyi_code_entry *entry,

@@ -63,7 +63,7 @@ def test_rest(interpreter, labels):
         target.close()
 
 
-@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.supported(), ids=repr)
 @pytest.mark.parametrize("how", ["trace", "monitor"])
 def test_instrumented(interpreter, how):
     """Hooks written over the instructions hide no call."""
@@ -88,9 +88,10 @@ def samples_of(session, allowed):
     return counts
 
 
-# Functions that are in C code nearly all of the time, and the least share of it that must show.
-MOSTLY = {"do_sleep": 0.98, "do_sorted": 0.97, "do_hash": 0.97, "do_zlib": 0.97,
-          "do_regex": 0.97, "do_keywords": 0.97, "do_bytes": 0.97, "do_builtins": 0.97}
+# Functions that are in C code nearly all of the time, and the least share of it that must show:
+# the rest is the freeing of results, which no call does, and the few samples there are.
+MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.9, "do_hash": 0.9, "do_zlib": 0.85, "do_regex": 0.95,
+          "do_keywords": 0.9, "do_bytes": 0.95, "do_builtins": 0.95}
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
