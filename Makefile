@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # One flat makefile; every C file below src/ and attach/ is picked up by itself.
 #   make help      what there is to make
-# Switches:  DEV=0  no -Werror (for packagers)     SAN=all|address|undefined|thread  sanitizers
+# Switches:  V=1  show the commands          DEV=0  no -Werror (for packagers)
+#            SAN=all|address|undefined|thread  sanitizers
 #            CC=clang   O=-O0   BUILD=folder       PREFIX= DESTDIR= for install
 
 VERSION := $(shell sed -n 's/^\#define PYI_VERSION "\(.*\)"/\1/p' include/pyinstrument.h)
@@ -54,24 +55,31 @@ MAN_PAGES := $(wildcard src/cli/*.1 src/cli/*.5)
 COMPLETIONS := $(BUILD)/completions/pyinstrument.bash $(BUILD)/completions/_pyinstrument \
 	$(BUILD)/completions/pyinstrument.fish
 
+# Quiet by default: one word and the file; V=1 shows the commands.
+ifdef V
+say = 
+else
+say = @echo '  $(1)  $@';
+endif
+
 .PHONY: all
 all: $(BUILD)/pyinstrument $(BUILD)/libpyinstrument.a $(BUILD)/libpyinstrument.so $(BUILD)/pyinstrument.pc
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC  )$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libpyinstrument.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR  )$(AR) rcs $@ $^
 
 $(BUILD)/libpyinstrument.so: $(LIB_OBJ)
-	$(CC) $(SANFLAGS) -shared -Wl,-soname,libpyinstrument.so.$(SOVERSION) $(if $(SAN),,-Wl,-z$(comma)defs) \
+	$(call say,LINK)$(CC) $(SANFLAGS) -shared -Wl,-soname,libpyinstrument.so.$(SOVERSION) $(if $(SAN),,-Wl,-z$(comma)defs) \
 		-o $@ $^ $(LDFLAGS) $(LDLIBS)
 comma := ,
 
 $(BUILD)/pyinstrument: $(CLI_OBJ) $(BUILD)/libpyinstrument.a
-	$(CC) $(SANFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(call say,LINK)$(CC) $(SANFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 # Made anew each time, because the folders may differ from the last time.
 .PHONY: $(BUILD)/pyinstrument.pc
@@ -88,22 +96,22 @@ $(BUILD)/pyinstrument.pc:
 # The parts of the command line can be tested too: an archive of all but main.
 $(BUILD)/cli.a: $(filter-out %/main.o,$(CLI_OBJ))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR  )$(AR) rcs $@ $^
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/cli.a $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/cli.a $(BUILD)/libpyinstrument.a $(LDFLAGS) -lcmocka \
+	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/cli.a $(BUILD)/libpyinstrument.a $(LDFLAGS) -lcmocka \
 		$(LDLIBS)
 
 # Fuzz targets run over their corpus in every check; `make fuzz` builds the same ones with libFuzzer.
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a \
+	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fuzz/standalone_driver.c $(BUILD)/libpyinstrument.a \
 		$(LDFLAGS) $(LDLIBS)
 
 $(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
+	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
 
 FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 .PHONY: fuzz

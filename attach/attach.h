@@ -89,6 +89,8 @@ struct pyi_target_options {
     double wait;                /* seconds to wait for an interpreter that is still starting */
     const char *libpython;      /* file that holds the runtime; NULL: search all mappings */
     const char *assume_version; /* "3.15" or NULL */
+    const char
+        *tool; /* what supports some versions and not others, "NAME VERSION"; NULL: no name */
     /** Which threads to sample; NULL: all. Asked once per thread and again when it is renamed. */
     bool (*select)(void *context, const struct pyi_thread *thread);
     void *select_context;

@@ -13,6 +13,7 @@
 
 #define DESCRIPTOR_SIZE 2048
 #define OFFSETS_MAX     16
+#define PID_LIMIT       (4 << 20) /* of Linux on 64-bit machines */
 
 struct pyi_facts {
     const char *proc;
@@ -76,11 +77,12 @@ static const struct pyi_task *find_inner(const struct pyi_facts *facts, int64_t 
     return NULL;
 }
 
-/* At most once a millisecond: an id that stays unknown must not cost a listing per question. */
+/* At most once a millisecond, by a clock that shows milliseconds: an id that stays unknown must
+ * not cost a listing per question. */
 static bool list_again(struct pyi_facts *facts)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     if (facts->image || (facts->tasks && now.tv_sec == facts->listed.tv_sec &&
                          now.tv_nsec - facts->listed.tv_nsec < 1000000))
         return false;
@@ -100,6 +102,8 @@ static pid_t outer_tid(void *context, int64_t inner)
     struct pyi_facts *facts = context;
     if (inner <= 0 || inner > INT32_MAX)
         return 0;
+    if (facts->same_namespace)
+        return (pid_t)inner;
     const struct pyi_task *task = find_inner(facts, inner);
     if (!task && list_again(facts))
         task = find_inner(facts, inner);
@@ -148,9 +152,29 @@ static void learn_offsets(struct pyi_facts *facts, const unsigned char *bytes, s
             facts->offsets[facts->offset_count++] = at;
 }
 
+/* The id at an offset that all descriptors so far agree on. */
+static pid_t known_id(const struct pyi_facts *facts, const unsigned char *bytes, size_t length)
+{
+    for (size_t i = 0; i < facts->offset_count; i++) {
+        const struct pyi_task *task = task_in(facts, bytes, length, facts->offsets[i]);
+        if (task)
+            return task->tid;
+    }
+    return 0;
+}
+
+/* A thread that was too brief for the list: an offset that served others is believed. */
+static pid_t unlisted_id(const struct pyi_facts *facts, const unsigned char *bytes, size_t length)
+{
+    uint32_t at = facts->offsets[0];
+    int32_t id = facts->same_namespace && at + 4 <= length ? pyi_load_i32(bytes + at) : 0;
+    return id > 0 && id <= PID_LIMIT ? id : 0;
+}
+
 /* 3.8-3.10 keep only pthread_self(), the address of the C library's thread descriptor, and the
  * kernel's id is a number inside it. The id is read again on every call: the descriptor of an
- * ended thread serves the next one. */
+ * ended thread serves the next one. What is known of descriptors is doubted last: one whose id
+ * is in no list is that of a thread younger than the list. */
 static pid_t tid_of_ident(void *context, uint64_t ident)
 {
     struct pyi_facts *facts = context;
@@ -159,14 +183,17 @@ static pid_t tid_of_ident(void *context, uint64_t ident)
     if (ident < 65536 || ident % 8 != 0 || pyi_memory_readv(facts->memory, &range, 1, NULL) < 0 ||
         range.got < 64)
         return 0;
-    for (int attempt = 0; attempt < 2; attempt++) {
-        learn_offsets(facts, bytes, range.got);
-        if (facts->offset_count > 0)
-            return task_in(facts, bytes, range.got, facts->offsets[0])->tid;
-        if (!list_again(facts))
-            break;
-    }
-    return 0;
+    pid_t tid = known_id(facts, bytes, range.got);
+    if (tid)
+        return tid;
+    bool listed = list_again(facts);
+    tid = listed ? known_id(facts, bytes, range.got) : 0;
+    if (!tid && facts->offset_count > 0)
+        tid = unlisted_id(facts, bytes, range.got);
+    if (tid || (!listed && facts->offset_count > 0))
+        return tid;
+    learn_offsets(facts, bytes, range.got);
+    return known_id(facts, bytes, range.got);
 }
 
 struct pyi_thread_facts pyi_facts_functions(struct pyi_facts *facts)

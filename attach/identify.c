@@ -123,9 +123,9 @@ static int refuse_version(const struct pyi_runtime_search *search, uint32_t hexv
     bool old = major < 3 || (major == 3 && minor < PYI_RUNTIME_OLDEST);
     if (!old && (search->assume_version || (major == 3 && minor <= PYI_RUNTIME_NEWEST)))
         return 0;
-    pyi_error_set(err, PYI_E_VERSION,
-                  "process %d runs Python %s; this pyinstrument supports 3.%d to 3.%d",
-                  (int)search->pid, pyi_version_format(hexversion, version), PYI_RUNTIME_OLDEST,
+    pyi_error_set(err, PYI_E_VERSION, "process %d runs Python %s; %s supports 3.%d to 3.%d",
+                  (int)search->pid, pyi_version_format(hexversion, version),
+                  search->tool ? search->tool : "this program", PYI_RUNTIME_OLDEST,
                   PYI_RUNTIME_NEWEST);
     pyi_error_slug(err, old ? "version-old" : "version-new");
     return PYI_E_VERSION;

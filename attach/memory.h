@@ -2,8 +2,8 @@
 /**
  * memory.h - reading another process's memory, whatever it comes from.
  *
- * One const row of operations per back-end: a live process (memory_live.c) and a recorded
- * image (memory_image.c). Decoders above never know which one they read. Addresses are
+ * One const row of operations per back-end: a live process (memory_live.c), a recorded image
+ * (memory_image.c), and pages kept of another one (memory.c). Decoders above never know which one they read. Addresses are
  * integers: a remote address must not be mistaken for a pointer of ours.
  */
 #ifndef PYI_ATTACH_MEMORY_H
@@ -45,6 +45,9 @@ struct pyi_memory {
 };
 
 int pyi_memory_open_live(pid_t pid, struct pyi_memory **out, struct pyi_error *err) PYI_MUST_CHECK;
+/** Reads through another thread of the same process from now on: one that has ended has no
+ *  memory any more. Only for a live memory. */
+void pyi_memory_live_thread(struct pyi_memory *memory, pid_t tid);
 void pyi_memory_close(struct pyi_memory *memory);
 
 /** Vectored read; see pyi_memory_ops.read. More ranges than the kernel takes at once are split. */
@@ -53,6 +56,19 @@ int pyi_memory_readv(struct pyi_memory *memory, struct pyi_range *ranges, size_t
 /** Exactly `length` bytes or FAULT. */
 int pyi_memory_read(struct pyi_memory *memory, pyi_addr address, void *into, size_t length,
                     struct pyi_error *err) PYI_MUST_CHECK;
+
+/**
+ * A memory that reads `under` in whole pages and keeps them, for one walk over many small objects
+ * that lie close together: as many calls as pages instead of one per object. What it keeps is as
+ * old as the first look: forget it before every walk. While `under` has a tap it keeps nothing.
+ * `under` must outlive it. NULL on lack of memory; closed with pyi_memory_close().
+ */
+struct pyi_memory *pyi_memory_new_pages(struct pyi_memory *under);
+/** Reads the pages of all addresses that it does not have yet, as one vector. What is not mapped
+ *  is no error. Errors: GONE, PERM, OS. */
+int pyi_memory_load_pages(struct pyi_memory *pages, const pyi_addr *addresses, size_t count,
+                          struct pyi_error *err) PYI_MUST_CHECK;
+void pyi_memory_forget_pages(struct pyi_memory *pages);
 
 /** Little-endian loads from a local copy. */
 uint64_t pyi_load_u64(const void *at);

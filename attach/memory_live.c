@@ -161,3 +161,9 @@ int pyi_memory_open_live(pid_t pid, struct pyi_memory **out, struct pyi_error *e
     *out = &live->memory;
     return 0;
 }
+
+void pyi_memory_live_thread(struct pyi_memory *memory, pid_t tid)
+{
+    struct live *live = (struct live *)memory;
+    live->pid = tid;
+}

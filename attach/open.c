@@ -65,13 +65,14 @@ struct pyi_target *pyi_open_new(pid_t pid, const struct pyi_target_options *opti
     if (!target)
         return NULL;
     target->proc = PYI_PROC;
-    target->pid = pid;
+    target->pid = target->reader = pid;
     target->mm = -1;
     bool failed = false;
     if (options) {
         target->options = *options;
         target->options.libpython = keep(target, options->libpython, &failed);
         target->options.assume_version = keep(target, options->assume_version, &failed);
+        target->options.tool = keep(target, options->tool, &failed);
     }
     if (failed) {
         pyi_target_close(target);
@@ -109,15 +110,16 @@ int pyi_open_process(struct pyi_target *target, struct pyi_error *err)
         return no_process(target, err);
     if (code < 0)
         return code;
-    if (status->state == 'Z' || status->state == 'X') {
+    target->reader = pyi_process_living_thread(target->proc, target->pid);
+    if (target->reader == 0) {
         pyi_error_set(err, PYI_E_GONE,
                       "process %d has ended but its parent has not collected it (zombie)",
                       (int)target->pid);
         pyi_error_slug(err, "zombie");
         return PYI_E_GONE;
     }
-    if (status->kernel_thread ||
-        (!status->has_memory && (status->pid == 2 || status->parent == 2))) {
+    if (status->kernel_thread || (!status->has_memory && target->reader == target->pid &&
+                                  (status->pid == 2 || status->parent == 2))) {
         pyi_error_set(err, PYI_E_NOTPYTHON, "process %d is a kernel thread", (int)target->pid);
         pyi_error_slug(err, "kernel-thread");
         return PYI_E_NOTPYTHON;
@@ -151,11 +153,11 @@ static int read_one_byte(struct pyi_target *target, struct pyi_error *err)
 int pyi_open_access(struct pyi_target *target, struct pyi_error *err)
 {
     struct pyi_error reason = {0};
-    int code = pyi_maps_read(target->proc, target->pid, &target->maps, &reason);
+    int code = pyi_maps_read(target->proc, target->reader, &target->maps, &reason);
     if (code == PYI_E_PERM)
         return refused(target, "/proc/PID/maps", reason.os_errno, err);
     if (code == 0 && !target->memory)
-        code = pyi_memory_open_live(target->pid, &target->memory, &reason);
+        code = pyi_memory_open_live(target->reader, &target->memory, &reason);
     if (code == 0)
         code = read_one_byte(target, &reason);
     if (code == PYI_E_PERM)
@@ -166,7 +168,7 @@ int pyi_open_access(struct pyi_target *target, struct pyi_error *err)
         return code;
     }
     char path[64];
-    snprintf(path, sizeof(path), "%s/%d/mem", target->proc, (int)target->pid);
+    snprintf(path, sizeof(path), "%s/%d/mem", target->proc, (int)target->reader);
     if (target->mm < 0)
         target->mm = open(path, O_RDONLY | O_CLOEXEC);
     return 0;
@@ -178,7 +180,7 @@ int pyi_open_program(struct pyi_target *target, struct pyi_error *err)
 {
     char path[64];
     struct pyi_elf_kind kind;
-    snprintf(path, sizeof(path), "%s/%d/exe", target->proc, (int)target->pid);
+    snprintf(path, sizeof(path), "%s/%d/exe", target->proc, (int)target->reader);
     PYI_CLEANUP(pyi_cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || pyi_elf_kind_fd(fd, &kind, NULL) < 0)
         return 0; /* the mappings may still tell */
@@ -194,7 +196,7 @@ int pyi_open_program(struct pyi_target *target, struct pyi_error *err)
     }
     struct pyi_strbuf program = {0};
     char safe[64];
-    pyi_process_program(target->proc, target->pid, &program);
+    pyi_process_program(target->proc, target->reader, &program);
     pyi_text_safe(pyi_strbuf_get(&program), safe, sizeof(safe));
     pyi_strbuf_deinit(&program);
     if (strncmp(safe, "qemu-", 5) == 0 && strncmp(safe, "qemu-system", 11) != 0) {
@@ -214,11 +216,12 @@ int pyi_open_runtime(struct pyi_target *target, double deadline, struct pyi_erro
     double pause = 0;
     for (;;) {
         struct pyi_runtime_search search = {.proc = target->proc,
-                                            .pid = target->pid,
+                                            .pid = target->reader,
                                             .memory = target->memory,
                                             .maps = &target->maps,
                                             .libpython = target->options.libpython,
                                             .assume_version = target->options.assume_version,
+                                            .tool = target->options.tool,
                                             .log = target->options.log};
         struct pyi_error reason = {0};
         int code = pyi_runtime_find(&search, &target->runtime, &reason);
@@ -229,7 +232,7 @@ int pyi_open_runtime(struct pyi_target *target, double deadline, struct pyi_erro
                 *err = reason;
             return code;
         }
-        code = pyi_maps_read(target->proc, target->pid, &target->maps, err);
+        code = pyi_maps_read(target->proc, target->reader, &target->maps, err);
         if (code < 0)
             return code;
     }
@@ -259,6 +262,34 @@ static int try_python(struct pyi_target *target, bool *ready, struct pyi_error *
     return code;
 }
 
+/* The decoders know versions, not processes: whose version it is, and what we support. */
+static void refuse_version(const struct pyi_target *target, const struct pyi_error *reason,
+                           struct pyi_error *err)
+{
+    char version[32];
+    const char *tool = target->options.tool ? target->options.tool : "this program";
+    if (!err)
+        return;
+    *err = *reason;
+    if (target->runtime.free_threaded)
+        pyi_error_set(err, reason->code,
+                      "process %d runs a free-threaded Python %s; %s supports default builds only",
+                      (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
+                      tool);
+    else
+        pyi_error_set(err, reason->code, "process %d runs Python %s; %s supports 3.%d to 3.%d",
+                      (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
+                      tool, PYI_RUNTIME_OLDEST, PYI_RUNTIME_NEWEST);
+    pyi_error_slug(err, reason->slug);
+    pyi_error_note(err, "%s", reason->note);
+    if (target->runtime.free_threaded)
+        return;
+    if (reason->why[0])
+        pyi_error_why(err, "%s; %s", reason->message, reason->why);
+    else
+        pyi_error_why(err, "%s", reason->message);
+}
+
 static bool may_change(int code)
 {
     return code == 0 || code == PYI_E_FAULT || code == PYI_E_TORN || code == PYI_E_FORMAT;
@@ -268,7 +299,7 @@ static bool may_change(int code)
  * objects were not relocated yet. Now that the interpreter runs they are there. */
 static int find_types_again(struct pyi_target *target, double deadline, struct pyi_error *err)
 {
-    int code = pyi_maps_read(target->proc, target->pid, &target->maps, err);
+    int code = pyi_maps_read(target->proc, target->reader, &target->maps, err);
     if (code == 0)
         code = pyi_open_runtime(target, deadline, err);
     if (code < 0)
@@ -304,7 +335,9 @@ int pyi_open_python(struct pyi_target *target, double deadline, struct pyi_error
             return target->image && code < 0
                        ? pyi_error_set(err, PYI_E_FORMAT, "%s", reason.message)
                        : not_ready(target, err);
-        if (err)
+        if (code == PYI_E_VERSION && reason.slug[0])
+            refuse_version(target, &reason, err);
+        else if (err)
             *err = reason;
         return code;
     }
@@ -329,7 +362,7 @@ static bool read_arguments(struct pyi_target *target)
     struct pyi_strbuf raw = {0};
     bool fine = true;
     size_t count = 0, next = 0;
-    if (pyi_process_read(target->proc, target->pid, "cmdline", (size_t)8 << 20, &raw, NULL) < 0)
+    if (pyi_process_read(target->proc, target->reader, "cmdline", (size_t)8 << 20, &raw, NULL) < 0)
         raw.length = 0;
     for (size_t at = 0; at < raw.length && count < ARGUMENTS_MAX; count++)
         at += strnlen(raw.data + at, raw.length - at) + 1;
@@ -354,11 +387,11 @@ static bool live_info(struct pyi_target *target)
     info->pid = target->pid;
     info->parent = target->status.parent;
     info->start_time = pyi_process_start_time(target->stat.start_ticks);
-    if (pyi_process_link(target->proc, target->pid, "exe", &text, NULL) < 0)
+    if (pyi_process_link(target->proc, target->reader, "exe", &text, NULL) < 0)
         pyi_strbuf_reset(&text);
     bool fine = keep_os_bytes(target, text.data ? text.data : "", text.length, &info->executable);
     pyi_strbuf_reset(&text);
-    pyi_process_root(target->proc, target->pid, &text);
+    pyi_process_root(target->proc, target->reader, &text);
     fine = fine && keep_os_bytes(target, text.data ? text.data : "", text.length, &info->root) &&
            read_arguments(target);
     pyi_strbuf_deinit(&text);

@@ -319,6 +319,30 @@ int pyi_process_tasks(const char *proc, pid_t pid, struct pyi_task **out, size_t
     return 0;
 }
 
+static bool thread_lives(const char *proc, pid_t pid, pid_t tid)
+{
+    struct pyi_process_stat stat;
+    return pyi_process_stat(proc, pid, tid, &stat, NULL) == 0 && stat.state != 'Z' &&
+           stat.state != 'X';
+}
+
+pid_t pyi_process_living_thread(const char *proc, pid_t pid)
+{
+    char path[PATH_MAX];
+    if (thread_lives(proc, pid, 0))
+        return pid;
+    format_path(path, proc, pid, "task");
+    PYI_CLEANUP(close_directory) DIR *directory = opendir(path);
+    size_t seen = 0;
+    for (struct dirent *entry; directory && seen < TASKS_MAX && (entry = readdir(directory));
+         seen++) {
+        pid_t tid = entry_number(entry);
+        if (tid && tid != pid && thread_lives(proc, pid, tid))
+            return tid;
+    }
+    return 0;
+}
+
 bool pyi_process_comm(const char *proc, pid_t pid, pid_t tid, struct pyi_strbuf *out)
 {
     char name[64];

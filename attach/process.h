@@ -66,6 +66,11 @@ struct pyi_task {
 /** All threads, sorted by tid; `*out` is the caller's to free. Errors: GONE, OS, NOMEM. */
 int pyi_process_tasks(const char *proc, pid_t pid, struct pyi_task **out, size_t *count,
                       struct pyi_error *err) PYI_MUST_CHECK;
+/** A thread through which the process's memory can be had: the first one (whose id is `pid`)
+ *  unless it has ended, else any other that lives; 0 when the whole process has ended. A process
+ *  whose first thread has ended looks like a zombie while others run, for good or, when another
+ *  thread calls exec, for a moment. */
+pid_t pyi_process_living_thread(const char *proc, pid_t pid);
 /** The kernel's name of a thread, false when it is gone. */
 bool pyi_process_comm(const char *proc, pid_t pid, pid_t tid, struct pyi_strbuf *out);
 

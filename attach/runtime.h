@@ -36,6 +36,7 @@ struct pyi_runtime_search {
     const struct pyi_maps *maps;
     const char *libpython;      /* the file that holds the runtime, NULL: any */
     const char *assume_version; /* "3.15" or NULL */
+    const char *tool;           /* for refusals, NULL: no name */
     struct pyi_log log;
 };
 

@@ -159,7 +159,8 @@ enum pyi_target_fate pyi_target_fate(struct pyi_target *target)
     if (target->image)
         return PYI_FATE_ALIVE;
     if (pyi_process_stat(target->proc, target->pid, 0, &now, NULL) < 0 ||
-        now.start_ticks != target->stat.start_ticks || now.state == 'Z' || now.state == 'X')
+        now.start_ticks != target->stat.start_ticks ||
+        pyi_process_living_thread(target->proc, target->pid) == 0)
         return PYI_FATE_ENDED;
     enum space space = look_at_space(target);
     bool moved = space == SPACE_UNKNOWN && now.arg_start && target->stat.arg_start &&
@@ -252,10 +253,23 @@ static int look(struct pyi_target *target, const struct pyi_round *round, struct
     return fate == PYI_FATE_ALIVE ? 0 : gone(target, fate, err);
 }
 
+/* The thread we read through has ended, another one lives. */
+static bool change_reader(struct pyi_target *target)
+{
+    pid_t living = target->image ? 0 : pyi_process_living_thread(target->proc, target->pid);
+    if (living == 0 || living == target->reader)
+        return false;
+    target->reader = living;
+    pyi_memory_live_thread(target->memory, living);
+    return true;
+}
+
 int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct pyi_error *err)
 {
     struct pyi_round round = {0};
     int code = pyi_cpython_round(target->python, &round, err);
+    if (code == PYI_E_GONE && change_reader(target))
+        code = pyi_cpython_round(target->python, &round, err);
     target->rounds++;
     if (code == 0 && !target->image)
         code = look(target, &round, err);

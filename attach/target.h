@@ -19,6 +19,7 @@ struct pyi_target {
     struct pyi_target_options options; /* strings copied into the arena */
     const char *proc;
     pid_t pid;
+    pid_t reader; /* living thread through which it is read: `pid`, unless that one has ended */
     struct pyi_process_status status;
     struct pyi_process_stat stat; /* at open */
     struct pyi_memory *memory;

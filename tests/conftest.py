@@ -20,6 +20,18 @@ def targets():
 
 
 @pytest.fixture
+def figure(record_property):
+    """Prints a measured figure and keeps it for the summary of tests/run."""
+
+    def keep(words, *values):
+        text = words % values
+        print(text)
+        record_property("figure", text)
+
+    return keep
+
+
+@pytest.fixture
 def home(tmp_path):
     """A private place for the store of sessions."""
     folder = tmp_path / "home"

@@ -98,7 +98,8 @@ int pyi_cpython_open_layout(struct pyi_memory *memory, const struct pyi_runtime 
     /* 3.14+, Include/internal/pycore_stackref.h: the low two bits of a reference are flags. */
     python->reference_mask = layout->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
     python->max_depth = python->options.max_depth != 0 ? python->options.max_depth : PYI_MAX_DEPTH;
-    int rc = set_windows(python, err);
+    python->pages = pyi_memory_new_pages(memory);
+    int rc = python->pages != NULL ? set_windows(python, err) : pyi_error_nomem(err);
     if (rc != 0) {
         pyi_cpython_close(python);
         return rc;
@@ -135,6 +136,7 @@ void pyi_cpython_close(struct pyi_cpython *python)
 {
     if (python == NULL)
         return;
+    pyi_memory_close(python->pages);
     pyi_threads_deinit(&python->threads);
     pyi_codes_deinit(&python->codes);
     pyi_classes_deinit(&python->classes);

@@ -4,10 +4,12 @@
  *
  * In: a code object's instructions and exception table. Out: its calls, each with operand and the
  * depth before it. CPython keeps no depth in memory while a frame runs before 3.14, so it is
- * followed along every way through the code. Must not know where the bytes came from.
+ * followed along every way through the code. The second half reads those bytes from the target
+ * and undoes what tracing and the JIT wrote over them. Must not know what a call is called.
  */
 #include "attach/cpython/depth.h"
 
+#include "attach/cpython/object.h"
 #include "src/base/error.h"
 #include <stdlib.h>
 
@@ -273,4 +275,228 @@ const struct pyi_call_site *pyi_call_site_at(const struct pyi_call_site *sites, 
         return NULL;
     const struct pyi_call_site *site = &sites[low];
     return site->at == unit || (prefixes && site->first <= unit) ? site : NULL;
+}
+
+/* ---- where a call keeps what it calls -------------------------------------------------------- */
+
+struct values {
+    const uint8_t *at;
+    size_t depth;
+    int minor;
+};
+
+/* The object in a slot, 0 when there is none. */
+static pyi_addr slot(const struct values *values, int64_t index)
+{
+    if (index < 0 || (uint64_t)index >= values->depth)
+        return 0;
+    uint64_t word = pyi_load_u64(values->at + 8 * (size_t)index);
+    if (values->minor < 14)
+        return word;
+    /* Include/internal/pycore_stackref.h: two bits of tag, 3 is a small integer. */
+    return (word & 3) == 3 ? 0 : word & ~(uint64_t)3;
+}
+
+/* Python/ceval.c and Python/bytecodes.c of each version. */
+struct pyi_call pyi_call_find(int minor, const struct pyi_call_site *site, const uint8_t *stack,
+                              size_t depth)
+{
+    struct values values = {stack, depth, minor};
+    int64_t top = (int64_t)depth, n = site->operand;
+    int64_t at = 0, self = -1;
+    switch (site->role) {
+    case PYI_ROLE_CALL_FUNCTION:
+        at = top - n - 1;
+        self = n > 0 ? at + 1 : -1;
+        break;
+    case PYI_ROLE_CALL_FUNCTION_KW: /* names of keywords on top */
+        at = top - n - 2;
+        self = n > 0 ? at + 1 : -1;
+        break;
+    case PYI_ROLE_CALL_EX: /* 3.13 added a null, 3.14 made room for keywords in every case */
+        at = top - (minor >= 14 ? 4 : (minor == 13 ? 3 : 2) + (n & 1));
+        break;
+    default:
+        if (site->role != PYI_ROLE_CALL_METHOD && minor >= 13) {
+            /* callable, self or null, arguments, names of keywords for CALL_KW */
+            at = top - n - (site->role == PYI_ROLE_CALL_KW ? 3 : 2);
+            self = at + 1;
+            if (slot(&values, self) == 0)
+                self = n > 0 ? at + 2 : -1;
+            break;
+        }
+        /* method, self, arguments; or null, callable, arguments */
+        at = top - n - 2;
+        self = at + 1;
+        if (slot(&values, at) == 0) {
+            at++;
+            self = n > 0 ? at + 1 : -1;
+        }
+    }
+    return (struct pyi_call){slot(&values, at), slot(&values, self)};
+}
+
+/* ---- in the target --------------------------------------------------------------------------- */
+
+/** What hooks replaced, per unit; read when the first hook is met. */
+struct hooks {
+    bool read;
+    uint8_t *lines, *instructions; /* heap, NULL when the interpreter has none */
+    size_t line_start, line_width;
+    uint64_t executors;
+};
+
+static int read_array(struct pyi_cpython *python, pyi_addr field, size_t length, uint8_t **out,
+                      struct pyi_error *err)
+{
+    uint64_t address = 0;
+    int rc = pyi_object_word(python, field, &address, err);
+    if (rc != 0 || address == 0)
+        return rc;
+    uint8_t *bytes = malloc(length + 1);
+    if (bytes == NULL)
+        return pyi_error_nomem(err);
+    rc = pyi_object_bytes(python, address, bytes, length, err);
+    if (rc == 0)
+        *out = bytes;
+    else
+        free(bytes);
+    return rc;
+}
+
+static int read_hooks(struct pyi_cpython *python, pyi_addr code, size_t units, struct hooks *hooks,
+                      struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint64_t monitoring = 0;
+    int rc = 0;
+    hooks->read = true;
+    if (pyi_has_field(layout->code_monitoring))
+        rc = pyi_object_word(python, code + layout->code_monitoring, &monitoring, err);
+    if (rc == 0 && monitoring != 0)
+        rc = read_array(python, monitoring + layout->monitoring_lines, 2 * units + 1, &hooks->lines,
+                        err);
+    if (rc == 0 && monitoring != 0)
+        rc = read_array(python, monitoring + layout->monitoring_instructions, units,
+                        &hooks->instructions, err);
+    if (rc == 0 && pyi_has_field(layout->code_executors))
+        rc = pyi_object_word(python, code + layout->code_executors, &hooks->executors, err);
+    if (rc != 0 || hooks->lines == NULL)
+        return rc;
+    /* Include/cpython/code.h: two bytes per unit, the opcode first; since 3.14 and late 3.13
+     * releases behind a byte that counts bytes per unit. Without that byte the first is an opcode
+     * of unit 0: none (0) or what a code object may begin with, all of them far above 5. */
+    bool counted = units > 0 && hooks->lines[0] >= 2 && hooks->lines[0] <= 5;
+    hooks->line_start = counted;
+    hooks->line_width = counted ? hooks->lines[0] : 2;
+    if (python->minor >= 14 && !counted)
+        return pyi_error_set(err, PYI_E_TORN, "line hooks of unknown shape");
+    if (hooks->line_width == 2)
+        return 0;
+    free(hooks->lines);
+    hooks->lines = NULL;
+    return read_array(python, monitoring + layout->monitoring_lines,
+                      hooks->line_start + hooks->line_width * units, &hooks->lines, err);
+}
+
+/* Opcode and operand of a unit that has an executor in its place. */
+static int undo_executor(struct pyi_cpython *python, const struct hooks *hooks, uint8_t *unit,
+                         struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint64_t executor = 0;
+    if (hooks->executors == 0)
+        return pyi_error_set(err, PYI_E_TORN, "executor without its list");
+    int rc = pyi_object_word(
+        python, hooks->executors + layout->executors_items + 8 * (pyi_addr)unit[1], &executor, err);
+    /* Include/internal/pycore_optimizer.h: _PyVMData begins with opcode and oparg. */
+    return rc != 0 ? rc
+                   : pyi_object_bytes(python, executor + layout->executor_vm_data, unit, 2, err);
+}
+
+static bool is_hook(const struct pyi_opcode *opcode)
+{
+    return opcode->role >= PYI_ROLE_LINE_HOOK && opcode->role <= PYI_ROLE_EXECUTOR;
+}
+
+/* Puts back what stood in unit `at` (two bytes, `unit`) before hooks were written over it. A line
+ * hook may cover an instruction hook. */
+static int undo_hooks(struct pyi_cpython *python, const struct hooks *hooks,
+                      const struct pyi_opcode *table, size_t at, uint8_t *unit,
+                      struct pyi_error *err)
+{
+    if (table[unit[0]].role == PYI_ROLE_LINE_HOOK && hooks->lines != NULL && hooks->line_width != 0)
+        unit[0] = hooks->lines[hooks->line_start + at * hooks->line_width];
+    if (table[unit[0]].role == PYI_ROLE_INSTRUCTION_HOOK && hooks->instructions != NULL)
+        unit[0] = hooks->instructions[at];
+    int rc = 0;
+    if (table[unit[0]].role == PYI_ROLE_EXECUTOR)
+        rc = undo_executor(python, hooks, unit, err);
+    if (rc == 0 && is_hook(&table[unit[0]]))
+        rc = pyi_error_set(err, PYI_E_TORN, "hook without its original");
+    return rc;
+}
+
+static int clean_code(struct pyi_cpython *python, pyi_addr code, uint8_t *bytes, size_t length,
+                      struct pyi_error *err)
+{
+    const struct pyi_opcode *table = pyi_opcodes(python->minor);
+    struct hooks hooks = {0};
+    int rc = table == NULL ? pyi_error_set(err, PYI_E_FORMAT, "no table of instructions") : 0;
+    for (size_t at = 0; rc == 0 && at < length / 2;) {
+        uint8_t *unit = bytes + 2 * at;
+        if (is_hook(&table[unit[0]])) {
+            if (!hooks.read)
+                rc = read_hooks(python, code, length / 2, &hooks, err);
+            if (rc == 0)
+                rc = undo_hooks(python, &hooks, table, at, unit, err);
+        }
+        at += 1 + table[table[unit[0]].base].caches;
+    }
+    free(hooks.lines);
+    free(hooks.instructions);
+    return rc;
+}
+
+int pyi_calls_read(struct pyi_cpython *python, const struct pyi_code_entry *entry, bool operations,
+                   struct pyi_calls *out, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    pyi_addr start = entry->start;
+    uint64_t table = 0;
+    uint8_t word[4];
+    struct pyi_calls calls = {0};
+    PYI_CLEANUP(pyi_cleanup_free) uint8_t *handlers = NULL;
+    size_t handlers_length = 0;
+    int rc = 0;
+    if (entry->length > PYI_MAX_LINETABLE)
+        return pyi_error_set(err, PYI_E_LIMIT, "code too long");
+    if (python->heap_frames) {
+        start = entry->size_word + layout->bytes_data;
+    } else {
+        rc = pyi_object_bytes(python, entry->address + layout->code_nlocalsplus, word, 4, err);
+        calls.locals = rc == 0 ? pyi_load_u32(word) : 0;
+        if (rc == 0)
+            rc = pyi_object_bytes(python, entry->address + layout->code_stacksize, word, 4, err);
+        calls.stack_size = rc == 0 ? pyi_load_u32(word) : 0;
+        if (rc == 0)
+            rc = pyi_object_word(python, entry->address + layout->code_exceptiontable, &table, err);
+        if (rc == 0)
+            rc = pyi_object_bytestring(python, table, PYI_MAX_LINETABLE, &handlers,
+                                       &handlers_length, err);
+    }
+    PYI_CLEANUP(pyi_cleanup_free) uint8_t *bytes = malloc(entry->length + 1);
+    if (bytes == NULL)
+        return pyi_error_nomem(err);
+    if (rc == 0)
+        rc = pyi_object_bytes(python, start, bytes, entry->length, err);
+    if (rc == 0)
+        rc = clean_code(python, entry->address, bytes, entry->length, err);
+    if (rc != 0)
+        return rc;
+    rc = pyi_call_sites(python->minor, bytes, entry->length, handlers, handlers_length, operations,
+                        &calls.sites, &calls.count, err);
+    if (rc == 0)
+        *out = calls;
+    return rc;
 }

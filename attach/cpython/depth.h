@@ -2,12 +2,12 @@
 /**
  * depth.h - the call instructions of a code object and how high the value stack stands at each.
  *
- * Pure bytes in, a list out. Knows nothing of processes or code objects. What instructions do is
- * in opcode_table.inc.
+ * What instructions do is in opcode_table.inc.
  */
 #ifndef PYI_CPYTHON_DEPTH_H
 #define PYI_CPYTHON_DEPTH_H
 
+#include "attach/cpython/code.h"
 #include <pyinstrument/error.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,5 +76,24 @@ int pyi_call_sites(int minor, const uint8_t *code, size_t length, const uint8_t 
  *  EXTENDED_ARG before it counts too (up to 3.10 the index stays there). */
 const struct pyi_call_site *pyi_call_site_at(const struct pyi_call_site *sites, size_t count,
                                              uint32_t unit, bool prefixes);
+
+/** What stands on the value stack where a call keeps it; 0 where there is no object. */
+struct pyi_call {
+    pyi_addr callable, self; /* self: what a method is called on, else the first argument */
+};
+/** `stack` holds `depth` words, the lowest first, as they stood before the call. */
+struct pyi_call pyi_call_find(int minor, const struct pyi_call_site *site, const uint8_t *stack,
+                              size_t depth);
+
+/** What a code object of the target calls. */
+struct pyi_calls {
+    struct pyi_call_site *sites; /* heap */
+    size_t count;
+    uint32_t locals, stack_size; /* co_nlocalsplus, co_stacksize; 3.11+ */
+};
+/** Reads a code object's instructions, as they were before hooks of tracing, monitoring and the
+ *  JIT. Errors: as pyi_call_sites, FAULT, TORN, LIMIT, and fatal. */
+int pyi_calls_read(struct pyi_cpython *python, const struct pyi_code_entry *entry, bool operations,
+                   struct pyi_calls *out, struct pyi_error *err) PYI_MUST_CHECK;
 
 #endif

@@ -108,14 +108,12 @@ static int refuse(struct version version, bool free_threaded, struct pyi_error *
     struct coverage known = coverage_of(version.minor, free_threaded);
     bool old = version.major < 3 || (version.major == 3 && version.minor < known.minor_first);
     if (version.major != 3 || !known.newest)
-        pyi_error_set(err, PYI_E_VERSION,
-                      "Python %s is not supported; this pyinstrument supports 3.%u to 3.%u", text,
+        pyi_error_set(err, PYI_E_VERSION, "Python %s is not supported; 3.%u to 3.%u are", text,
                       known.minor_first, known.minor_last);
     else
         pyi_error_set(err, PYI_E_VERSION,
-                      "Python %s is not supported; of 3.%u this pyinstrument knows 3.%u.%u to "
-                      "3.%u.%u",
-                      text, version.minor, version.minor, known.oldest->micro_first, version.minor,
+                      "Python %s is not supported; of 3.%u, 3.%u.%u to 3.%u.%u are", text,
+                      version.minor, version.minor, known.oldest->micro_first, version.minor,
                       known.newest->micro_last);
     if (version.level != 0xf && known.newest)
         pyi_error_why(err, "it is a pre-release, and only final releases were measured");

@@ -31,9 +31,7 @@ struct leaf_code {
     uint32_t version; /* of its entry */
     uint32_t retry;   /* not readable: round to try again */
     bool known;
-    uint32_t locals, stack_size; /* co_nlocalsplus, co_stacksize; 3.11+ */
-    struct pyi_call_site *sites;
-    size_t count;
+    struct pyi_calls calls;
 };
 
 /** One object found where a callable stands. */
@@ -79,17 +77,12 @@ struct window {
     size_t depth;         /* values on the stack */
 };
 
-/** What stands where a call keeps its callable. */
-struct call {
-    pyi_addr callable, self;
-};
-
 void pyi_leaves_free(struct pyi_leaves *leaves)
 {
     if (leaves == NULL)
         return;
     for (size_t i = 0; i < leaves->list_count; i++)
-        free(leaves->list[i]->sites);
+        free(leaves->list[i]->calls.sites);
     free(leaves->list);
     pyi_map_deinit(&leaves->codes);
     pyi_map_deinit(&leaves->callables);
@@ -107,165 +100,6 @@ static bool is_extended(const struct pyi_cpython *python)
 }
 
 /* ---- the calls of a code object -------------------------------------------------------------- */
-
-/** What hooks replaced, per unit; read when the first hook is met. */
-struct hooks {
-    bool read;
-    uint8_t *lines, *instructions; /* heap, NULL when the interpreter has none */
-    size_t line_start, line_width;
-    uint64_t executors;
-};
-
-static int read_array(struct pyi_cpython *python, pyi_addr field, size_t length, uint8_t **out,
-                      struct pyi_error *err)
-{
-    uint64_t address = 0;
-    int rc = pyi_object_word(python, field, &address, err);
-    if (rc != 0 || address == 0)
-        return rc;
-    uint8_t *bytes = malloc(length + 1);
-    if (bytes == NULL)
-        return pyi_error_nomem(err);
-    rc = pyi_object_bytes(python, address, bytes, length, err);
-    if (rc == 0)
-        *out = bytes;
-    else
-        free(bytes);
-    return rc;
-}
-
-static int read_hooks(struct pyi_cpython *python, pyi_addr code, size_t units, struct hooks *hooks,
-                      struct pyi_error *err)
-{
-    const struct pyi_layout *layout = &python->layout;
-    uint64_t monitoring = 0;
-    int rc = 0;
-    hooks->read = true;
-    if (pyi_has_field(layout->code_monitoring))
-        rc = pyi_object_word(python, code + layout->code_monitoring, &monitoring, err);
-    if (rc == 0 && monitoring != 0)
-        rc = read_array(python, monitoring + layout->monitoring_lines, 2 * units + 1, &hooks->lines,
-                        err);
-    if (rc == 0 && monitoring != 0)
-        rc = read_array(python, monitoring + layout->monitoring_instructions, units,
-                        &hooks->instructions, err);
-    if (rc == 0 && pyi_has_field(layout->code_executors))
-        rc = pyi_object_word(python, code + layout->code_executors, &hooks->executors, err);
-    if (rc != 0 || hooks->lines == NULL)
-        return rc;
-    /* Include/cpython/code.h: two bytes per unit, the opcode first; since 3.14 and late 3.13
-     * releases behind a byte that counts bytes per unit. Without that byte the first is an opcode
-     * of unit 0: none (0) or what a code object may begin with, all of them far above 5. */
-    bool counted = units > 0 && hooks->lines[0] >= 2 && hooks->lines[0] <= 5;
-    hooks->line_start = counted;
-    hooks->line_width = counted ? hooks->lines[0] : 2;
-    if (python->minor >= 14 && !counted)
-        return pyi_error_set(err, PYI_E_TORN, "line hooks of unknown shape");
-    if (hooks->line_width == 2)
-        return 0;
-    free(hooks->lines);
-    hooks->lines = NULL;
-    return read_array(python, monitoring + layout->monitoring_lines,
-                      hooks->line_start + hooks->line_width * units, &hooks->lines, err);
-}
-
-/* Opcode and operand of a unit that has an executor in its place. */
-static int undo_executor(struct pyi_cpython *python, const struct hooks *hooks, uint8_t *unit,
-                         struct pyi_error *err)
-{
-    const struct pyi_layout *layout = &python->layout;
-    uint64_t executor = 0;
-    if (hooks->executors == 0)
-        return pyi_error_set(err, PYI_E_TORN, "executor without its list");
-    int rc = pyi_object_word(
-        python, hooks->executors + layout->executors_items + 8 * (pyi_addr)unit[1], &executor, err);
-    /* Include/internal/pycore_optimizer.h: _PyVMData begins with opcode and oparg. */
-    return rc != 0 ? rc
-                   : pyi_object_bytes(python, executor + layout->executor_vm_data, unit, 2, err);
-}
-
-static bool is_hook(const struct pyi_opcode *opcode)
-{
-    return opcode->role >= PYI_ROLE_LINE_HOOK && opcode->role <= PYI_ROLE_EXECUTOR;
-}
-
-/* Puts back what stood in unit `at` (two bytes, `unit`) before hooks were written over it. A line
- * hook may cover an instruction hook. */
-static int undo_hooks(struct pyi_cpython *python, const struct hooks *hooks,
-                      const struct pyi_opcode *table, size_t at, uint8_t *unit,
-                      struct pyi_error *err)
-{
-    if (table[unit[0]].role == PYI_ROLE_LINE_HOOK && hooks->lines != NULL && hooks->line_width != 0)
-        unit[0] = hooks->lines[hooks->line_start + at * hooks->line_width];
-    if (table[unit[0]].role == PYI_ROLE_INSTRUCTION_HOOK && hooks->instructions != NULL)
-        unit[0] = hooks->instructions[at];
-    int rc = 0;
-    if (table[unit[0]].role == PYI_ROLE_EXECUTOR)
-        rc = undo_executor(python, hooks, unit, err);
-    if (rc == 0 && is_hook(&table[unit[0]]))
-        rc = pyi_error_set(err, PYI_E_TORN, "hook without its original");
-    return rc;
-}
-
-static int clean_code(struct pyi_cpython *python, pyi_addr code, uint8_t *bytes, size_t length,
-                      struct pyi_error *err)
-{
-    const struct pyi_opcode *table = pyi_opcodes(python->minor);
-    struct hooks hooks = {0};
-    int rc = table == NULL ? pyi_error_set(err, PYI_E_FORMAT, "no table of instructions") : 0;
-    for (size_t at = 0; rc == 0 && at < length / 2;) {
-        uint8_t *unit = bytes + 2 * at;
-        if (is_hook(&table[unit[0]])) {
-            if (!hooks.read)
-                rc = read_hooks(python, code, length / 2, &hooks, err);
-            if (rc == 0)
-                rc = undo_hooks(python, &hooks, table, at, unit, err);
-        }
-        at += 1 + table[table[unit[0]].base].caches;
-    }
-    free(hooks.lines);
-    free(hooks.instructions);
-    return rc;
-}
-
-static int read_code(struct pyi_cpython *python, const struct pyi_code_entry *entry,
-                     struct leaf_code *leaf, struct pyi_error *err)
-{
-    const struct pyi_layout *layout = &python->layout;
-    pyi_addr start = entry->start;
-    uint64_t table = 0;
-    uint8_t word[4];
-    PYI_CLEANUP(pyi_cleanup_free) uint8_t *handlers = NULL;
-    size_t handlers_length = 0;
-    int rc = 0;
-    if (entry->length > PYI_MAX_LINETABLE)
-        return pyi_error_set(err, PYI_E_LIMIT, "code too long");
-    if (python->heap_frames) {
-        start = entry->size_word + layout->bytes_data;
-    } else {
-        rc = pyi_object_bytes(python, entry->address + layout->code_nlocalsplus, word, 4, err);
-        leaf->locals = rc == 0 ? pyi_load_u32(word) : 0;
-        if (rc == 0)
-            rc = pyi_object_bytes(python, entry->address + layout->code_stacksize, word, 4, err);
-        leaf->stack_size = rc == 0 ? pyi_load_u32(word) : 0;
-        if (rc == 0)
-            rc = pyi_object_word(python, entry->address + layout->code_exceptiontable, &table, err);
-        if (rc == 0)
-            rc = pyi_object_bytestring(python, table, PYI_MAX_LINETABLE, &handlers,
-                                       &handlers_length, err);
-    }
-    PYI_CLEANUP(pyi_cleanup_free) uint8_t *bytes = malloc(entry->length + 1);
-    if (bytes == NULL)
-        return pyi_error_nomem(err);
-    if (rc == 0)
-        rc = pyi_object_bytes(python, start, bytes, entry->length, err);
-    if (rc == 0)
-        rc = clean_code(python, entry->address, bytes, entry->length, err);
-    if (rc != 0)
-        return rc;
-    return pyi_call_sites(python->minor, bytes, entry->length, handlers, handlers_length,
-                          is_extended(python), &leaf->sites, &leaf->count, err);
-}
 
 static struct leaf_code *code_of(struct pyi_cpython *python, const struct pyi_code_entry *entry,
                                  struct pyi_error *err)
@@ -300,9 +134,9 @@ static int know_code(struct pyi_cpython *python, const struct pyi_code_entry *en
         return PYI_E_NOMEM;
     bool same = leaf->version == entry->version;
     if (!same || (!leaf->known && python->round >= leaf->retry)) {
-        free(leaf->sites);
+        free(leaf->calls.sites);
         *leaf = (struct leaf_code){.version = entry->version};
-        int rc = read_code(python, entry, leaf, err);
+        int rc = pyi_calls_read(python, entry, is_extended(python), &leaf->calls, err);
         if (pyi_is_fatal(rc))
             return rc;
         leaf->known = rc == 0;
@@ -378,11 +212,11 @@ static int see_stack(struct pyi_cpython *python, struct pyi_tracked *thread,
     *out = (struct window){0};
     if (python->heap_frames)
         rc = heap_base(python, thread, frame, &out->base, err);
-    else if (code->locals < PYI_MAX_LOCALS && code->stack_size < PYI_MAX_LOCALS)
-        out->base = layout->iframe_localsplus + 8 * (size_t)code->locals;
+    else if (code->calls.locals < PYI_MAX_LOCALS && code->calls.stack_size < PYI_MAX_LOCALS)
+        out->base = layout->iframe_localsplus + 8 * (size_t)code->calls.locals;
     if (rc != 0 || out->base == 0)
         return rc;
-    size_t depth = python->minor >= 14 ? code->stack_size
+    size_t depth = python->minor >= 14 ? code->calls.stack_size
                    : site->other > 0   ? (size_t)site->other
                    : site->depth > 0   ? (size_t)site->depth
                                        : 0;
@@ -398,55 +232,6 @@ static int see_stack(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (!within || (site->depth >= 0 && (size_t)site->depth != out->depth))
         out->bytes = NULL;
     return 0;
-}
-
-/* The object in a slot, 0 when there is none. */
-static pyi_addr slot(const struct pyi_cpython *python, const struct window *window, int64_t index)
-{
-    if (index < 0 || (uint64_t)index >= window->depth)
-        return 0;
-    uint64_t word = pyi_load_u64(window->bytes + window->base + 8 * (size_t)index);
-    if (python->minor >= 14 && (word & 3) == 3)
-        return 0; /* a small integer, Include/internal/pycore_stackref.h */
-    return word & python->reference_mask;
-}
-
-/* Where each kind of call keeps callable and self, Python/ceval.c and Python/bytecodes.c. */
-static struct call find_call(const struct pyi_cpython *python, const struct window *window,
-                             const struct pyi_call_site *site)
-{
-    int64_t top = (int64_t)window->depth, n = site->operand;
-    int64_t at = 0, self = -1;
-    switch (site->role) {
-    case PYI_ROLE_CALL_FUNCTION:
-        at = top - n - 1;
-        self = n > 0 ? at + 1 : -1;
-        break;
-    case PYI_ROLE_CALL_FUNCTION_KW: /* names of keywords on top */
-        at = top - n - 2;
-        self = n > 0 ? at + 1 : -1;
-        break;
-    case PYI_ROLE_CALL_EX: /* 3.13 added a null, 3.14 made room for keywords in every case */
-        at = top - (python->minor >= 14 ? 4 : (python->minor == 13 ? 3 : 2) + (n & 1));
-        break;
-    default:
-        if (site->role != PYI_ROLE_CALL_METHOD && python->minor >= 13) {
-            /* callable, self or null, arguments, names of keywords for CALL_KW */
-            at = top - n - (site->role == PYI_ROLE_CALL_KW ? 3 : 2);
-            self = at + 1;
-            if (slot(python, window, self) == 0)
-                self = n > 0 ? at + 2 : -1;
-            break;
-        }
-        /* method, self, arguments; or null, callable, arguments */
-        at = top - n - 2;
-        self = at + 1;
-        if (slot(python, window, at) == 0) {
-            at++;
-            self = n > 0 ? at + 1 : -1;
-        }
-    }
-    return (struct call){slot(python, window, at), slot(python, window, self)};
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -685,7 +470,7 @@ static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, p
 
 /* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
  * it is of no interest, and `call->callable` is 0. */
-static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct call *call,
+static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call *call,
                    struct callable **out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
@@ -708,8 +493,8 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     if (rc != 0 || *out != NULL)
         return rc;
     if (type->callable == PYI_CALLABLE_METHOD) {
-        *call = (struct call){pyi_load_u64(header + layout->method_func),
-                              pyi_load_u64(header + layout->method_self)};
+        *call = (struct pyi_call){pyi_load_u64(header + layout->method_func),
+                                  pyi_load_u64(header + layout->method_self)};
         return 0;
     }
     bool is_type = (type->flags & PYI_TYPE_IS_TYPE) != 0;
@@ -765,7 +550,7 @@ static int label_for_self(struct pyi_cpython *python, struct callable *it, pyi_a
     return 0;
 }
 
-static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, struct call call,
+static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call call,
                      const struct pyi_code **leaf, struct pyi_error *err)
 {
     for (int i = 0; i < MAX_FOLLOW; i++) {
@@ -818,7 +603,8 @@ static const struct pyi_call_site *site_of(const struct pyi_cpython *python,
                                          : frame->instruction / 2;
     if (unit < 0 || unit > UINT32_MAX)
         return NULL;
-    return pyi_call_site_at(code->sites, code->count, (uint32_t)unit, python->heap_frames);
+    return pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit,
+                            python->heap_frames);
 }
 
 static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
@@ -841,13 +627,13 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (rc != 0 || window.bytes == NULL)
         return rc;
     /* Both before the first is looked at: reading may move the copy `window` points into. */
-    struct call first = {0}, second = {0};
+    struct pyi_call first = {0}, second = {0};
     if (python->minor < 14)
         window.depth = (size_t)site->depth;
-    first = find_call(python, &window, site);
+    first = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
     if (python->minor < 14 && site->other >= 0) {
         window.depth = (size_t)site->other;
-        second = find_call(python, &window, site);
+        second = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
     }
     rc = name_call(python, thread, first, leaf, err);
     if (rc == 0 && *leaf == NULL && second.callable != 0)

@@ -184,8 +184,7 @@ int pyi_object_match(struct pyi_cpython *python, const pyi_addr *objects, size_t
     return 0;
 }
 
-/* ---- bytes, int, tuple, list ------------------------------------------------------------------
- */
+/* ---- bytes, int, tuple, list ---------------------------------------------------------------- */
 
 int pyi_object_bytestring(struct pyi_cpython *python, pyi_addr object, size_t limit, uint8_t **out,
                           size_t *length, struct pyi_error *err)

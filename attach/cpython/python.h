@@ -33,6 +33,7 @@
 
 struct pyi_cpython {
     struct pyi_memory *memory;
+    struct pyi_memory *pages; /* the same, page by page; for names */
     struct pyi_runtime runtime;
     struct pyi_layout layout;
     struct pyi_target_options options;

@@ -18,7 +18,8 @@
 
 #define LIST_WINDOW   4096u
 #define NAMES_SECONDS 1.0
-#define NAMES_AT_ONCE 16 /* threads whose names are read again in one round */
+#define NAMES_AT_ONCE 16 /* named threads whose names are read again in one round */
+#define LONGEST_WAIT  10 /* rounds between two questions for one thread, as a power of two */
 
 static int unreadable(struct pyi_error *err, const char *what)
 {
@@ -120,6 +121,18 @@ static int state_bytes(struct pyi_cpython *python, pyi_addr state, bool fresh,
     return pyi_object_bytes(python, state, buffer, python->state_window, err);
 }
 
+/* Up to 3.11: whether a state has run Python code. */
+static bool has_run(const struct pyi_layout *layout, pyi_addr at, const uint8_t *bytes)
+{
+    if (pyi_has_field(layout->tstate_frame))
+        return pyi_load_u64(bytes + layout->tstate_frame) != 0;
+    if (!pyi_has_field(layout->tstate_cframe))
+        return true;
+    /* 3.11, Include/cpython/pystate.h: without a frame it is the record inside the state. */
+    pyi_addr record = pyi_load_u64(bytes + layout->tstate_cframe);
+    return record < at || record - at >= layout->tstate_size;
+}
+
 /* Notes every thread state of one interpreter. */
 static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head, bool fresh,
                        struct pyi_error *err)
@@ -147,6 +160,7 @@ static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head,
             .ident = pyi_load_u64(bytes + layout->tstate_thread_id),
             .native = native ? (int64_t)pyi_load_u64(bytes + layout->tstate_native_thread_id) : 0,
             .unique = unique ? pyi_load_u64(bytes + layout->tstate_id) : 0,
+            .has_run = has_run(layout, at, bytes),
         };
         at = pyi_load_u64(bytes + layout->tstate_next);
     }
@@ -264,6 +278,39 @@ static struct pyi_tracked *find_thread(struct pyi_cpython *python, const struct 
     return thread;
 }
 
+/* Up to 3.11 a new state carries its creator's ident until its own thread runs (3.11,
+ * Python/pystate.c: new_threadstate(); Modules/_threadmodule.c: thread_run()). Lists are newest
+ * first, so its creator's state comes later. */
+static bool is_unborn(const struct pyi_threads *threads, size_t index)
+{
+    const struct pyi_found *state = &threads->found[index];
+    for (size_t i = index + 1; i < threads->found_count && !state->has_run; i++)
+        if (threads->found[i].ident == state->ident && threads->found[i].interp == state->interp)
+            return true;
+    return false;
+}
+
+static uint32_t next_time(const struct pyi_cpython *python, uint32_t *failed)
+{
+    uint32_t wait = 1u << (*failed < LONGEST_WAIT ? *failed : LONGEST_WAIT);
+    ++*failed;
+    return python->round + wait;
+}
+
+/* A thread that starts may be in the interpreter's list before the kernel's list of tasks that
+ * we have shows it, and its C library's descriptor before its id is in there. */
+static void find_tid_again(struct pyi_cpython *python, struct pyi_tracked *thread,
+                           const struct pyi_found *found)
+{
+    if (thread->shown.tid != 0 || thread->tid_retry > python->round)
+        return;
+    thread->shown.tid = outer_tid(python, found->native, found->ident);
+    thread->tid_retry = next_time(python, &thread->tid_failed);
+    /* Threads are also selected by their id. */
+    if (thread->shown.tid != 0)
+        thread->asked = false;
+}
+
 int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
 {
     struct pyi_threads *threads = &python->threads;
@@ -279,10 +326,11 @@ int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
         struct pyi_tracked *thread = find_thread(python, found);
         if (thread != NULL) {
             thread->seen = python->round;
+            find_tid_again(python, thread, found);
             continue;
         }
         /* Not bound to a thread yet: it shows up once it is. */
-        if (found->ident == 0)
+        if (found->ident == 0 || is_unborn(threads, i - 1))
             continue;
         rc = add_thread(python, found, err);
         if (rc != 0)
@@ -339,17 +387,6 @@ static int set_other_name(struct pyi_cpython *python, struct pyi_tracked *thread
     return rc;
 }
 
-static struct pyi_tracked *thread_of_ident(struct pyi_cpython *python, size_t interp,
-                                           uint64_t ident)
-{
-    for (size_t i = python->threads.count; i > 0; i--) {
-        struct pyi_tracked *thread = python->threads.items[i - 1];
-        if (thread->shown.alive && thread->interp == interp && thread->shown.ident == ident)
-            return thread;
-    }
-    return NULL;
-}
-
 /* Reads one Thread object: _name, and up to 3.10 its kernel id. */
 static int name_thread(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr object,
                        struct pyi_error *err)
@@ -361,8 +398,10 @@ static int name_thread(struct pyi_cpython *python, struct pyi_tracked *thread, p
         return rc;
     uint64_t native;
     if (thread->shown.tid == 0 && values[1] != 0 &&
-        pyi_object_int(python, values[1], &native, NULL) == 0)
+        pyi_object_int(python, values[1], &native, NULL) == 0) {
         thread->shown.tid = outer_tid(python, (int64_t)native, 0);
+        thread->asked &= thread->shown.tid == 0;
+    }
     if (values[0] == 0)
         return 0;
     struct pyi_strbuf name = {0};
@@ -391,13 +430,64 @@ static int find_threading(struct pyi_cpython *python, struct pyi_interp *interp,
     return rc;
 }
 
-/* threading._active: int -> Thread. Everyone is looked at when `all`, else the nameless. */
-static int name_interp(struct pyi_cpython *python, size_t index, bool all, struct pyi_error *err)
+/* Living threads of one interpreter by ident -> index. */
+static bool map_idents(const struct pyi_threads *threads, size_t interp, struct pyi_map *out)
+{
+    for (size_t i = 0; i < threads->count; i++) {
+        const struct pyi_tracked *thread = threads->items[i];
+        if (thread->shown.alive && thread->interp == interp && thread->shown.ident != UINT64_MAX &&
+            !pyi_map_put(out, thread->shown.ident, i))
+            return false;
+    }
+    return true;
+}
+
+/* Names those who have none yet, and when `again` a few of the others, in turn. An item that
+ * cannot be read is only its own thread's loss. */
+static int name_items(struct pyi_cpython *python, struct pyi_interp *interp,
+                      const struct pyi_dict_item *items, size_t count, const struct pyi_map *idents,
+                      bool again, struct pyi_error *err)
+{
+    size_t renewed = 0, start = count > 0 ? interp->names_next % count : 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct pyi_dict_item *item = &items[(start + i) % count];
+        uint64_t ident, index;
+        int rc = pyi_object_int(python, item->key, &ident, err);
+        if (rc == 0 && ident != UINT64_MAX && pyi_map_get(idents, ident, &index)) {
+            struct pyi_tracked *thread = python->threads.items[index];
+            if (thread->named && (!again || renewed >= NAMES_AT_ONCE))
+                continue;
+            if (thread->named && ++renewed == NAMES_AT_ONCE)
+                interp->names_next = start + i + 1;
+            rc = name_thread(python, thread, item->value, err);
+        }
+        if (pyi_is_fatal(rc))
+            return rc;
+    }
+    return 0;
+}
+
+/* The int keys and Thread objects of a dict: what every look at them begins with. */
+static int load_items(struct pyi_cpython *python, const struct pyi_dict_item *items, size_t count,
+                      struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_cleanup_free) pyi_addr *addresses = malloc((2 * count + 1) * sizeof(pyi_addr));
+    if (addresses == NULL)
+        return pyi_error_nomem(err);
+    for (size_t i = 0; i < count; i++) {
+        addresses[2 * i] = items[i].key;
+        addresses[2 * i + 1] = items[i].value;
+    }
+    return pyi_memory_load_pages(python->pages, addresses, 2 * count, err);
+}
+
+/* threading._active: int -> Thread. */
+static int name_interp(struct pyi_cpython *python, size_t index, bool again, struct pyi_error *err)
 {
     static const char *const words[] = {"_active"};
     struct pyi_interp *interp = &python->threads.interps[index];
     PYI_CLEANUP(pyi_cleanup_free) struct pyi_dict_item *items = NULL;
-    size_t count = 0, looked = 0;
+    size_t count = 0;
     pyi_addr active = 0;
     int rc = interp->threading_dict == 0 ? find_threading(python, interp, err) : 0;
     if (rc != 0 || interp->threading_dict == 0)
@@ -407,20 +497,15 @@ static int name_interp(struct pyi_cpython *python, size_t index, bool all, struc
         rc = pyi_dict_items(python, active, &items, &count, err);
     if (rc != 0)
         interp->threading_dict = 0;
-    for (size_t i = 0; rc == 0 && i < count && looked < NAMES_AT_ONCE; i++) {
-        const struct pyi_dict_item *item = &items[(interp->names_next + i) % count];
-        uint64_t ident;
-        rc = pyi_object_int(python, item->key, &ident, err);
-        if (rc != 0)
-            break;
-        struct pyi_tracked *thread = thread_of_ident(python, index, ident);
-        if (thread == NULL || (thread->named && !all))
-            continue;
-        rc = name_thread(python, thread, item->value, err);
-        looked++;
-    }
-    if (all && count > 0)
-        interp->names_next = (interp->names_next + looked) % count;
+    if (rc == 0)
+        rc = load_items(python, items, count, err);
+    if (rc != 0)
+        return rc;
+    struct pyi_map idents = {0};
+    rc = map_idents(&python->threads, index, &idents)
+             ? name_items(python, interp, items, count, &idents, again, err)
+             : pyi_error_nomem(err);
+    pyi_map_deinit(&idents);
     return rc;
 }
 
@@ -437,11 +522,8 @@ static int name_rest(struct pyi_cpython *python, struct pyi_error *err)
             if (rc != 0)
                 return rc;
         }
-        if (thread->name_retry <= python->round) {
-            uint32_t wait = thread->name_failed < 10 ? 1u << thread->name_failed : 1024;
-            thread->name_failed++;
-            thread->name_retry = python->round + wait;
-        }
+        if (thread->name_retry <= python->round)
+            thread->name_retry = next_time(python, &thread->name_failed);
     }
     return 0;
 }
@@ -457,7 +539,7 @@ static bool someone_waits(const struct pyi_cpython *python, size_t interp)
     return false;
 }
 
-int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err)
+static int name_all(struct pyi_cpython *python, struct pyi_error *err)
 {
     struct pyi_threads *threads = &python->threads;
     double now = now_seconds();
@@ -465,14 +547,25 @@ int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err)
         struct pyi_interp *interp = &threads->interps[i];
         if (interp->seen != python->round)
             continue;
-        bool all = now - interp->names_time >= NAMES_SECONDS;
-        if (!all && !someone_waits(python, i))
+        bool again = now - interp->names_time >= NAMES_SECONDS;
+        if (!again && !someone_waits(python, i))
             continue;
-        if (all)
+        if (again)
             interp->names_time = now;
-        int rc = name_interp(python, i, all, err);
+        int rc = name_interp(python, i, again, err);
         if (pyi_is_fatal(rc))
             return rc;
     }
-    return name_rest(python, err);
+    return 0;
+}
+
+int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err)
+{
+    /* Hundreds of small objects that lie close together: page by page. */
+    struct pyi_memory *memory = python->memory;
+    pyi_memory_forget_pages(python->pages);
+    python->memory = python->pages;
+    int rc = name_all(python, err);
+    python->memory = memory;
+    return rc != 0 ? rc : name_rest(python, err);
 }

@@ -44,10 +44,11 @@ struct pyi_tracked {
     uint64_t unique; /* counter in the thread state, tells reused addresses apart */
     size_t interp;   /* index into pyi_threads.interps */
     bool asked, selected, named;
-    uint32_t seen;        /* round it was last found in the lists */
-    uint32_t name_failed; /* how often threading did not know it yet */
-    uint32_t name_retry;  /* round to ask again */
-    size_t window;        /* bytes of the thread state to read */
+    uint32_t seen;                  /* round it was last found in the lists */
+    uint32_t name_failed;           /* how often threading did not know it yet */
+    uint32_t name_retry;            /* round to ask again */
+    uint32_t tid_failed, tid_retry; /* the same for the kernel's id */
+    size_t window;                  /* bytes of the thread state to read */
 
     struct pyi_chunk *chunks; /* newest first */
     size_t chunk_count, chunk_capacity;
@@ -86,6 +87,7 @@ struct pyi_found {
     size_t interp;
     uint64_t ident, unique;
     int64_t native;
+    bool has_run; /* up to 3.11, where it matters */
 };
 
 /** Zero-initialise. */

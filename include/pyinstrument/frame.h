@@ -138,6 +138,15 @@ PYI_API bool pyi_frame_is_synthetic_leaf(const struct pyi_frame *frame);
 PYI_API bool pyi_frame_attribute(const struct pyi_frame *frame, size_t index, struct pyi_text *text,
                                  double *seconds);
 
+/**
+ * Reads what threads were doing into the tree, once: `seconds` gets the time by enum pyi_state, all
+ * of it unknown when the session does not say. Errors: NOMEM.
+ */
+PYI_API int pyi_tree_read_states(struct pyi_tree *tree, double seconds[4],
+                                 struct pyi_error *err) PYI_MUST_CHECK;
+/** After that: a leaf whose function spends most of its own time waiting. */
+PYI_API bool pyi_frame_is_waiting(const struct pyi_frame *frame);
+
 /** NULL when the frame is in no group. */
 PYI_API const struct pyi_frame_group *pyi_frame_group(const struct pyi_frame *frame);
 PYI_API const struct pyi_frame *pyi_group_root(const struct pyi_frame_group *group);

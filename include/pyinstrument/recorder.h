@@ -117,6 +117,9 @@ PYI_API int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sin
  * whose process outlived its module it is known after pyi_recorder_wait().
  */
 PYI_API enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int *detail);
+/** After PYI_END_EXEC the program that the target became, as it sees the path; else "". Borrowed
+ *  until free; bytes of the path, not made safe to print. */
+PYI_API struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder);
 /** Process id of the target in our pid namespace. */
 PYI_API pid_t pyi_recorder_pid(const struct pyi_recorder *recorder);
 

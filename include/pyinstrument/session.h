@@ -41,10 +41,10 @@ struct pyi_attach_process {
     double start, end, cpu;
 };
 
-/** `seconds` pass between the end of the record before `record` and its begin. */
+/** `record` does not begin where the one before it ended. */
 struct pyi_attach_jump {
     uint64_t record; /* index counted within the thread's records */
-    double seconds;
+    double seconds;  /* after start_time, at which it begins */
 };
 
 /** `records` consecutive records were in state `code`. */

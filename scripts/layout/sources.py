@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import tempfile
 
-MIRROR = os.environ.get("PYI_MIRROR", "http://deb.debian.org/debian")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 TIMEOUT = 300
 # Not $CC: the messages that name missing members are read, and those are gcc's.
@@ -25,6 +24,18 @@ class Unavailable(Exception):
 
 def run(arguments, **more):
     return subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT, **more)
+
+
+def mirror():
+    """$PYI_MIRROR, else the Debian mirror this machine already uses."""
+    given = os.environ.get("PYI_MIRROR")
+    if given:
+        return given
+    asked = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"])
+    lines = asked.stdout.split()
+    if asked.returncode or not lines:
+        raise Unavailable("no Debian mirror is configured here; give one in PYI_MIRROR")
+    return lines[0]
 
 
 def spellings(field):
@@ -152,11 +163,12 @@ class Headers:
         state = os.path.join(self.folder.name, suite)
         commands = [["download", "libpython%s-dev" % minor]]
         if not os.path.isdir(state):
+            source = mirror()
             for name in ("lists/partial", "cache/archives/partial"):
                 os.makedirs(os.path.join(state, name))
             open(os.path.join(state, "status"), "w").close()
             with open(os.path.join(state, "sources.list"), "w") as stream:
-                stream.write("deb [signed-by=%s] %s %s main\n" % (KEYRING, MIRROR, suite))
+                stream.write("deb [signed-by=%s] %s %s main\n" % (KEYRING, source, suite))
             commands.insert(0, ["update"])
         options = []
         for option in (

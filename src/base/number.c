@@ -363,3 +363,14 @@ size_t pyi_number_fixed(double value, int decimals, char out[340])
         pyi_bigint_round_shift(&big, (size_t)-binary.exponent);
     return length + put_fixed(digits, digits_of_bigint(&big, digits), decimals, out + length);
 }
+
+const char *pyi_number_seconds(double seconds, char out[32])
+{
+    if (seconds < 0.001)
+        snprintf(out, 32, "%.3g us", seconds * 1e6);
+    else if (seconds < 1)
+        snprintf(out, 32, "%.3g ms", seconds * 1e3);
+    else
+        snprintf(out, 32, "%.3g s", seconds);
+    return out;
+}

@@ -28,4 +28,7 @@ bool pyi_number_parse(struct pyi_text text, struct pyi_number *out);
 /* Python's float(text): surrounding blanks, sign, "inf", "nan", digits with '_' between. */
 bool pyi_number_parse_float(struct pyi_text text, double *out);
 
+/* A time for people: "1 ms", "100 us", "2.5 s"; returns `out`. */
+const char *pyi_number_seconds(double seconds, char out[32]);
+
 #endif

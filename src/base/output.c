@@ -148,6 +148,7 @@ struct pyi_file {
     char *path;      /* final name, symbolic links resolved */
     char *temporary; /* NULL: written directly */
     int fd;
+    bool stale; /* written directly, and what the file held before is still in it */
 };
 
 static void file_free(struct pyi_file *file)
@@ -230,6 +231,22 @@ static int open_direct(struct pyi_file *file, const char *path, struct pyi_error
     return file->path ? 0 : pyi_error_nomem(err);
 }
 
+/* A file that can be written while nothing new can be put beside it: a read-only folder, a file
+ * bind-mounted into a container. Its old contents stay until there is something new. */
+static int open_in_place(struct pyi_file *file, struct pyi_error *err)
+{
+    file->fd = open(file->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (file->fd < 0)
+        return pyi_error_os(err, errno, "cannot write %s", file->path);
+    file->stale = true;
+    return 0;
+}
+
+static bool folder_refuses(int os_errno)
+{
+    return os_errno == EACCES || os_errno == EPERM || os_errno == EROFS;
+}
+
 static int file_open(struct pyi_file *file, const char *path, struct pyi_error *err)
 {
     struct stat old, link;
@@ -246,7 +263,13 @@ static int file_open(struct pyi_file *file, const char *path, struct pyi_error *
     file->path = exists ? realpath(path, NULL) : strdup(path);
     if (!file->path)
         return exists ? pyi_error_os(err, errno, "cannot write %s", path) : pyi_error_nomem(err);
-    return open_temporary(file, exists ? &old : NULL, err);
+    struct pyi_error reason = {0};
+    int code = open_temporary(file, exists ? &old : NULL, &reason);
+    if (code && exists && folder_refuses(reason.os_errno))
+        return open_in_place(file, err);
+    if (code && err)
+        *err = reason;
+    return code;
 }
 
 int pyi_file_create(const char *path, struct pyi_file **out, struct pyi_error *err)
@@ -264,9 +287,20 @@ int pyi_file_create(const char *path, struct pyi_file **out, struct pyi_error *e
     return 0;
 }
 
+static int drop_old(struct pyi_file *file, struct pyi_error *err)
+{
+    if (file->stale && ftruncate(file->fd, 0) != 0)
+        return pyi_error_os(err, errno, "cannot write %s", file->path);
+    file->stale = false;
+    return 0;
+}
+
 static int write_file(void *context, const void *bytes, size_t length, struct pyi_error *err)
 {
     struct pyi_file *file = context;
+    int code = drop_old(file, err);
+    if (code)
+        return code;
     int failure = write_all(file->fd, bytes, length);
     return failure ? pyi_error_os(err, failure, "cannot write %s", file->path) : 0;
 }
@@ -276,15 +310,50 @@ struct pyi_sink pyi_file_sink(struct pyi_file *file)
     return (struct pyi_sink){write_file, file};
 }
 
+/* Copies the finished temporary file over the contents of the final one; 0 or an errno. */
+static int copy_over(const struct pyi_file *file)
+{
+    char block[65536];
+    PYI_CLEANUP(pyi_cleanup_close) int from = open(file->temporary, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return errno;
+    PYI_CLEANUP(pyi_cleanup_close)
+    int to = open(file->path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
+    if (to < 0)
+        return errno;
+    for (;;) {
+        ssize_t length = read(from, block, sizeof(block));
+        if (length < 0 && errno == EINTR)
+            continue;
+        int failure = length < 0 ? errno : write_all(to, block, (size_t)length);
+        if (failure || length == 0)
+            return failure;
+    }
+}
+
+/* Over a mount point and, in a folder like /tmp, over somebody else's file nothing is renamed. */
+static int replace_final(const struct pyi_file *file, struct pyi_error *err)
+{
+    if (rename(file->temporary, file->path) == 0)
+        return 0;
+    int failure = errno;
+    if (failure == EBUSY || folder_refuses(failure)) {
+        int second = copy_over(file);
+        failure = second == ENOENT ? failure : second;
+        unlink(file->temporary);
+    }
+    return failure ? pyi_error_os(err, failure, "cannot write %s", file->path) : 0;
+}
+
 int pyi_file_commit(struct pyi_file *file, struct pyi_error *err)
 {
+    int code = drop_old(file, err);
     int fd = file->fd;
     file->fd = -1;
-    int code = 0;
-    if (close(fd) != 0 && errno != EINTR)
+    if (close(fd) != 0 && errno != EINTR && !code)
         code = pyi_error_os(err, errno, "cannot write %s", file->path);
-    if (!code && file->temporary && rename(file->temporary, file->path) != 0)
-        code = pyi_error_os(err, errno, "cannot write %s", file->path);
+    if (!code && file->temporary)
+        code = replace_final(file, err);
     if (code && file->temporary)
         unlink(file->temporary);
     file_free(file);

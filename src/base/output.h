@@ -37,11 +37,14 @@ struct pyi_sink pyi_sink_strbuf(struct pyi_strbuf *buffer);
 struct pyi_sink pyi_sink_fd(int *fd);
 
 /* A file under a temporary name in the same directory until it is complete. A path that is not
- * a regular file (/dev/stdout, a FIFO) is written directly. */
+ * a regular file (/dev/stdout, a FIFO) is written directly. So is an existing file that may be
+ * written in a directory where no other may be made, and one that no other can be renamed over (a
+ * mount point): it keeps its old contents until the first write, not until the last. */
 struct pyi_file;
 int pyi_file_create(const char *path, struct pyi_file **out, struct pyi_error *err) PYI_MUST_CHECK;
 struct pyi_sink pyi_file_sink(struct pyi_file *file);
-/* Flushes and renames over `path`; on failure the old file is still there. Frees `file`. */
+/* Flushes and renames over `path`; on failure the old file is still there, unless it had to be
+ * written directly. Frees `file`. */
 int pyi_file_commit(struct pyi_file *file, struct pyi_error *err) PYI_MUST_CHECK;
 /* Removes the temporary file. NULL is fine. */
 void pyi_file_abandon(struct pyi_file *file);

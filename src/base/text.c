@@ -10,6 +10,7 @@
 #include "src/base/array.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <wchar.h>
 
 bool pyi_text_starts_with(struct pyi_text text, const char *prefix)
 {
@@ -357,4 +358,47 @@ void pyi_strbuf_shell_quote(struct pyi_strbuf *buffer, struct pyi_text word)
             pyi_strbuf_char(buffer, word.data[i]);
     }
     pyi_strbuf_char(buffer, '\'');
+}
+
+static size_t columns_of(uint32_t code_point)
+{
+    int width = wcwidth((wchar_t)code_point);
+    return width < 0 ? 1 : (size_t)width;
+}
+
+size_t pyi_text_columns(struct pyi_text text)
+{
+    size_t columns = 0;
+    for (size_t offset = 0; offset < text.length;)
+        columns += columns_of(pyi_text_next(text, &offset));
+    return columns;
+}
+
+struct pyi_text pyi_text_tail(struct pyi_text text, size_t columns)
+{
+    size_t all = pyi_text_columns(text), offset = 0;
+    while (all > columns && offset < text.length)
+        all -= columns_of(pyi_text_next(text, &offset));
+    return (struct pyi_text){text.data + offset, text.length - offset};
+}
+
+void pyi_strbuf_address_path(struct pyi_strbuf *buffer, struct pyi_text path)
+{
+    for (size_t offset = 0; offset < path.length;) {
+        size_t start = offset;
+        uint32_t c = pyi_text_next(path, &offset);
+        /* An undecodable byte of a file name is that byte. */
+        if (c >= 0xdc80 && c <= 0xdcff) {
+            pyi_strbuf_format(buffer, "%%%02X", c - 0xdc00);
+            continue;
+        }
+        for (; start < offset; start++) {
+            unsigned char byte = (unsigned char)path.data[start];
+            if ((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                (byte >= 'A' && byte <= 'Z') || (byte && strchr("/-_.~", byte)))
+                pyi_strbuf_char(buffer, (char)byte);
+            else
+                pyi_strbuf_format(buffer, "%%%02X", byte);
+        }
+    }
 }

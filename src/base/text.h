@@ -71,6 +71,14 @@ void pyi_strbuf_safe(struct pyi_strbuf *buffer, struct pyi_text text, enum pyi_t
  * returns `out`. For messages. */
 char *pyi_text_safe(struct pyi_text text, char *out, size_t size);
 
+/* Columns of a terminal that the text takes; wide characters take two, combining ones none. What
+ * the locale does not know counts as one. */
+size_t pyi_text_columns(struct pyi_text text);
+/* The longest end of the text that takes no more than so many columns. */
+struct pyi_text pyi_text_tail(struct pyi_text text, size_t columns);
+/* Appends a path as it stands in a file: address, unusual bytes as %XX. */
+void pyi_strbuf_address_path(struct pyi_strbuf *buffer, struct pyi_text path);
+
 /* Appends one word of a command line as a shell would need it quoted, after a blank unless the
  * buffer is empty or ends with one. */
 void pyi_strbuf_shell_quote(struct pyi_strbuf *buffer, struct pyi_text word);

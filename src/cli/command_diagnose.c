@@ -96,6 +96,7 @@ int pyi_command_diagnose(const struct pyi_console *console)
         .wait = pyi_options_given(options, PYI_OPT_WAIT) ? options->numbers[PYI_OPT_WAIT] : 2,
         .libpython = options->values[PYI_OPT_LIBPYTHON],
         .assume_version = options->values[PYI_OPT_ASSUME_VERSION],
+        .tool = "pyinstrument " PYI_VERSION,
     };
     if (pyi_options_given(options, PYI_OPT_DEBUG)) {
         target.log.line = print_log;

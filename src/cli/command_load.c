@@ -83,6 +83,9 @@ int pyi_command_load(const struct pyi_console *console)
         __attribute__((cleanup(free_session))) struct pyi_session *session = NULL;
         status = pyi_options_given(console->options, PYI_OPT_LOAD) ? load_files(console, &session)
                                                                    : load_stored(console, &session);
+        const char *when = console->options->values[PYI_OPT_PROGRESS];
+        report.progress = isatty(STDERR_FILENO) == 1 && !(when && strcmp(when, "never") == 0) &&
+                          !pyi_options_given(console->options, PYI_OPT_QUIET);
         if (!status)
             status = pyi_report_write(console, &report, session);
     }

@@ -32,6 +32,7 @@ struct recording {
     struct pyi_strbuf description;
     struct pyi_recorder *recorder;
     struct pyi_progress progress;
+    struct pyi_oom_watch memory;
     bool launched, terminal;
 };
 
@@ -51,6 +52,14 @@ static void on_stop(int signal_number)
         _exit(PYI_EXIT_INTERRUPTED);
     if (current)
         pyi_recorder_stop(current);
+}
+
+/* Attached: the report so far is wanted; the recorder's own thread makes it. */
+static volatile sig_atomic_t interim;
+
+static void on_interim(int signal_number)
+{
+    interim = 1;
 }
 
 /* Launched: the terminal has sent it to the program as well, which decides what comes of it. */
@@ -81,6 +90,8 @@ static void catch_launched(void)
     catch_signal(SIGQUIT, on_terminal, false);
     catch_signal(SIGTERM, on_forward, false);
     catch_signal(SIGHUP, on_forward, false);
+    catch_signal(SIGUSR1, on_forward, false);
+    catch_signal(SIGUSR2, on_forward, false);
 }
 
 static void catch_attached(void)
@@ -88,6 +99,9 @@ static void catch_attached(void)
     catch_signal(SIGINT, on_stop, true);
     catch_signal(SIGTERM, on_stop, true);
     catch_signal(SIGHUP, on_stop, false);
+    catch_signal(SIGUSR1, on_interim, true);
+    /* A reader that goes away must not take the recording with it. */
+    catch_signal(SIGPIPE, SIG_IGN, true);
 }
 
 /* Ends us as the program ended, so that who started us sees no difference. */
@@ -114,9 +128,26 @@ static int status_of(int wait_status)
 
 /* ---- callbacks of the recorder --------------------------------------------------------------- */
 
+static void report_interim(struct recording *recording)
+{
+    struct pyi_session *session = NULL;
+    struct pyi_error error = {0};
+    pyi_progress_erase(&recording->progress);
+    if (pyi_recorder_snapshot(recording->recorder, &session, &error)) {
+        pyi_warning_print(recording->console, "no report so far: %s", error.message);
+        return;
+    }
+    pyi_report_interim(recording->console, &recording->report, session);
+    pyi_session_free(session);
+}
+
 static void on_progress(void *context, const struct pyi_tally *tally)
 {
     struct recording *recording = context;
+    if (interim && recording->recorder) {
+        interim = 0;
+        report_interim(recording);
+    }
     pyi_progress_update(&recording->progress, tally);
 }
 
@@ -177,6 +208,8 @@ static void set_up(struct recording *recording)
                       when    ? when
                       : quiet ? "never"
                               : NULL);
+    recording->report.progress = recording->terminal && recording->progress.enabled;
+    recording->report.recorded = true;
 }
 
 /* The headline: --target-description, else `standard` (NULL: left to the recorder). */
@@ -209,6 +242,8 @@ static struct pyi_recorded facts(const struct recording *recording)
     };
     pyi_recorder_tally(recording->recorder, &out.tally);
     out.end = pyi_recorder_end(recording->recorder, &out.detail);
+    out.became = pyi_recorder_became(recording->recorder);
+    out.out_of_memory = pyi_oom_rose(&recording->memory);
     return out;
 }
 
@@ -227,15 +262,17 @@ static void print_details(const struct pyi_console *console, const struct pyi_se
         pyi_note_print(console, "%s", attach->notes[i].data);
 }
 
-static void print_outfile(const struct recording *recording)
+static void print_outfile(const struct recording *recording, const struct pyi_tally *tally)
 {
     const char *path = recording->report.outfile;
     struct stat info;
-    if (!path || recording->launched || !recording->terminal || stat(path, &info) != 0)
+    if (!path || recording->launched || !recording->terminal ||
+        pyi_options_given(recording->console->options, PYI_OPT_QUIET) || stat(path, &info) != 0)
         return;
-    char safe[300];
-    pyi_note_print(recording->console, "%s  %.0f KB",
-                   pyi_text_safe(pyi_text(path), safe, sizeof(safe)), (double)info.st_size / 1000);
+    char safe[300], counts[120];
+    pyi_progress_counts(tally, counts, sizeof(counts));
+    fprintf(recording->console->stream, "%s  %.0f KB  (%s)\n",
+            pyi_text_safe(pyi_text(path), safe, sizeof(safe)), (double)info.st_size / 1000, counts);
 }
 
 /* Asked twice to stop: no report, but nothing is lost either. */
@@ -265,7 +302,7 @@ static int conclude(struct recording *recording)
     if (status == PYI_EXIT_INTERRUPTED)
         return keep(console, session);
     if (!status)
-        print_outfile(recording);
+        print_outfile(recording, &recorded.tally);
     pyi_notes_print(console, &recorded);
     if (pyi_options_given(console->options, PYI_OPT_VERBOSE))
         print_details(console, session);
@@ -333,9 +370,12 @@ static int attach(struct recording *recording)
     if (pyi_recorder_attach(pid, &recording->options, &recording->recorder, &error))
         return pyi_failure_print(console, &error, NULL);
     current = recording->recorder;
+    pyi_oom_watch(&recording->memory, "/proc", "/sys/fs/cgroup", pid);
     catch_attached();
     status = run_recorder(recording);
-    return status ? status : conclude(recording);
+    if (!status)
+        status = conclude(recording);
+    return status == PYI_EXIT_PIPE ? die_by(SIGPIPE) : status;
 }
 
 int pyi_command_attach(const struct pyi_console *console)
@@ -433,7 +473,8 @@ static int collect(struct recording *recording, int ours)
     if (pyi_recorder_wait(recording->recorder, &wait_status, &error))
         return pyi_failure_print(recording->console, &error, NULL);
     const int theirs = status_of(wait_status);
-    return theirs == 0 && ours != 0 && ours != PYI_EXIT_NOTHING ? PYI_EXIT_FAILURE : theirs;
+    const bool failed = ours != 0 && ours != PYI_EXIT_NOTHING && ours != PYI_EXIT_PIPE;
+    return theirs == 0 && failed ? PYI_EXIT_FAILURE : theirs;
 }
 
 static int launch(struct recording *recording, const struct pyi_program *program)
@@ -445,6 +486,9 @@ static int launch(struct recording *recording, const struct pyi_program *program
                             &recording->recorder, &error))
         return pyi_failure_print(console, &error, NULL);
     child = (sig_atomic_t)pyi_recorder_pid(recording->recorder);
+    /* After the start, because the program inherits what is ignored. */
+    catch_signal(SIGPIPE, SIG_IGN, true);
+    pyi_oom_watch(&recording->memory, "/proc", "/sys/fs/cgroup", (pid_t)child);
     int ours = run_recorder(recording);
     if (!ours) {
         let_program_finish(recording);

@@ -18,6 +18,7 @@ enum pyi_exit_status {
     PYI_EXIT_PERMISSION = 4, /* not allowed */
     PYI_EXIT_NOTHING = 5,    /* no such process, or no samples in an attach */
     PYI_EXIT_INTERRUPTED = 130,
+    PYI_EXIT_PIPE = 141, /* nobody reads our output any more */
 };
 
 /* Where and how messages go. */

@@ -35,13 +35,15 @@ int pyi_help_width(int fd)
 /* "-o FILE, --outfile=FILE" */
 static void option_words(const struct pyi_option *row, char *out, size_t size)
 {
+    const bool optional = row->flags & PYI_OPTION_OPTIONAL;
     int used = 0;
     if (row->letter)
         used = snprintf(out, size, "-%c%s%s", row->letter, row->argument ? " " : "",
                         row->argument ? row->argument : "");
     if (row->name && used >= 0 && (size_t)used < size)
-        snprintf(out + used, size - (size_t)used, "%s--%s%s%s", row->letter ? ", " : "", row->name,
-                 row->argument ? "=" : "", row->argument ? row->argument : "");
+        snprintf(out + used, size - (size_t)used, "%s--%s%s%s%s%s", row->letter ? ", " : "",
+                 row->name, optional ? "[" : "", row->argument ? "=" : "",
+                 row->argument ? row->argument : "", optional ? "]" : "");
 }
 
 /* Writes `text` in lines of at most `width` columns, later lines indented. */
@@ -144,7 +146,9 @@ static void print_man_option(FILE *stream, const struct pyi_option *row)
     }
     if (row->name) {
         fprintf(stream, "%s Fl \\-%s", row->letter ? " ," : "", row->name);
-        if (row->argument)
+        if (row->flags & PYI_OPTION_OPTIONAL)
+            fprintf(stream, " Ns Op = Ns Ar %s", row->argument);
+        else if (row->argument)
             fprintf(stream, " Ns = Ns Ar %s", row->argument);
     }
     fputc('\n', stream);

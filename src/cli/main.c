@@ -4,11 +4,9 @@
 #include "src/cli/options.h"
 #include "src/cli/terminal.h"
 
-#include <ctype.h>
 #include <locale.h>
 #include <pyinstrument.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* What the command line can ask for; at most one of them. */
@@ -80,15 +78,17 @@ static int too_many(const struct pyi_console *console, const struct command *fir
                            name_of(first->trigger, other));
 }
 
-/* A script that is all digits, no file, and the number of a living process. */
-static bool is_mistaken_pid(const char *script)
+/* A bare number where a process id was probably meant; 0 or the exit status. */
+static int check_pid(const struct pyi_console *console)
 {
-    char path[40];
-    struct stat info;
-    if (strlen(script) > 10 || strspn(script, "0123456789") != strlen(script) || !script[0])
-        return false;
-    snprintf(path, sizeof(path), "/proc/%s", script);
-    return stat(script, &info) != 0 && access(path, F_OK) == 0;
+    const struct pyi_options *options = console->options;
+    const char *pid = pyi_options_mistaken_pid(options);
+    if (pid && options->program && pid == options->program[0])
+        return pyi_usage_print(console, "there is no script %s; did you mean --pid %s?", pid, pid);
+    if (pid)
+        return pyi_usage_print(console, "-p sets an option of the renderer; did you mean --pid %s?",
+                               pid);
+    return 0;
 }
 
 /* Contradictions among options that are right one by one; 0 or the exit status. */
@@ -97,11 +97,10 @@ static int check_together(const struct pyi_console *console, const struct comman
     const struct pyi_options *options = console->options;
     if (command->trigger == PYI_OPT_MODULE && pyi_options_given(options, PYI_OPT_FROM_PATH))
         return pyi_usage_print(console, "--from-path cannot be combined with -m");
-    if (command->trigger == PYI_OPTIONS && is_mistaken_pid(options->program[0]))
-        return pyi_usage_print(console, "there is no script %s; did you mean --pid %s?",
-                               options->program[0], options->program[0]);
     if (options->count[PYI_OPT_PID] > 1)
         return pyi_usage_print(console, "--pid can be given once only");
+    if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))
+        return pyi_usage_print(console, "--open needs --outfile, the file to be opened");
     if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE)
         return pyi_usage_print(console, "--json needs --diagnose");
     return 0;
@@ -118,11 +117,14 @@ static int run(const struct pyi_console *console)
             return too_many(console, chosen, &commands[i]);
         chosen = &commands[i];
     }
+    int status = check_pid(console);
+    if (status)
+        return status;
     if (!chosen) {
         pyi_help_print(stdout, PYI_HELP_COMMON, pyi_help_width(STDOUT_FILENO));
         return PYI_EXIT_USAGE;
     }
-    int status = check_together(console, chosen);
+    status = check_together(console, chosen);
     return status ? status : chosen->run(console);
 }
 

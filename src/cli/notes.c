@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Words about a recording: how it ended, its counts, and what went less well than asked for.
+/* Words about a recording: how it ended, its counts, and what went less well than asked for. Also
+ * whether the kernel was out of memory meanwhile, which it counts per control group.
  *
  * Numbers come from the tally alone; every warning names the remedy. */
 #include "src/cli/notes.h"
+#include "src/base/error.h"
+#include "src/base/number.h"
 #include "src/base/output.h"
 #include "src/base/text.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 static const double worth_a_word = 0.01;
 static const double alarming = 0.2;
+static const double mostly = 0.5;
 enum { FEW = 20, MISSED_WORTH_A_WORD = 20 };
 
 double pyi_interval_above(double interval)
@@ -23,18 +28,6 @@ double pyi_interval_above(double interval)
             return steps[i] * decade;
     }
     return 20 * decade;
-}
-
-/* "1 ms", "100 us", "2.5 s" */
-static const char *duration_text(double seconds, char out[32])
-{
-    if (seconds < 0.001)
-        snprintf(out, 32, "%.3g us", seconds * 1e6);
-    else if (seconds < 1)
-        snprintf(out, 32, "%.3g ms", seconds * 1e3);
-    else
-        snprintf(out, 32, "%.3g s", seconds);
-    return out;
 }
 
 static double effective(double interval)
@@ -63,14 +56,20 @@ static void print_end(const struct pyi_console *console, const struct pyi_record
         break;
     case PYI_END_SIGNAL: {
         const char *name = recorded->detail > 0 ? sigabbrev_np(recorded->detail) : NULL;
-        pyi_note_print(console, "process %d was killed by %s%s after %.1f s", pid,
-                       name ? "SIG" : "a signal", name ? name : "", after);
+        const bool memory = recorded->detail == SIGKILL && recorded->out_of_memory;
+        pyi_note_print(console, "process %d was killed by %s%s after %.1f s%s", pid,
+                       name ? "SIG" : "a signal", name ? name : "", after,
+                       memory ? " (out of memory killer?)" : "");
         break;
     }
-    case PYI_END_EXEC:
-        pyi_note_print(console, "process %d became another program after %.1f s; stopped sampling",
-                       pid, after);
+    case PYI_END_EXEC: {
+        char safe[512];
+        pyi_note_print(console, "process %d became %s after %.1f s; stopped sampling", pid,
+                       recorded->became.length ? pyi_text_safe(recorded->became, safe, sizeof(safe))
+                                               : "another program",
+                       after);
         break;
+    }
     case PYI_END_NONE:
     case PYI_END_DURATION:
     case PYI_END_STOPPED:
@@ -83,7 +82,8 @@ void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorde
     const struct pyi_tally *tally = &recorded->tally;
     if (pyi_options_given(console->options, PYI_OPT_QUIET))
         return;
-    if (!recorded->launched)
+    /* A program's own death its user sees; that memory was short he does not. */
+    if (!recorded->launched || (recorded->end == PYI_END_SIGNAL && recorded->out_of_memory))
         print_end(console, recorded);
     /* Upstream says nothing after a program it started: neither do we, as long as all is well
      * and nobody is looking. */
@@ -115,15 +115,15 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
         pyi_warning_print(console,
                           "no samples: the program ran for %s, less than one interval (%s); "
                           "try -i %g",
-                          duration_text(tally->elapsed, ran), duration_text(interval, asked),
-                          interval / 10);
+                          pyi_number_seconds(tally->elapsed, ran),
+                          pyi_number_seconds(interval, asked), interval / 10);
     else if (recorded->launched)
         pyi_warning_print(console,
                           "no samples: the program was over before the first one, after %s",
-                          duration_text(tally->elapsed, ran));
+                          pyi_number_seconds(tally->elapsed, ran));
     else
         pyi_warning_print(console, "no samples: no Python code was running in %s",
-                          duration_text(tally->elapsed, ran));
+                          pyi_number_seconds(tally->elapsed, ran));
 }
 
 static void warn_few(const struct pyi_console *console, const struct pyi_recorded *recorded)
@@ -150,15 +150,22 @@ static void warn_missed(const struct pyi_console *console, const struct pyi_reco
                            pyi_options_given(console->options, PYI_OPT_VERBOSE);
     if (missed <= (asked_for ? worth_a_word : alarming) || tally->missed < MISSED_WORTH_A_WORD)
         return;
+    /* Who was late: we, busy reading, or the scheduler, because others were running? */
+    const bool our_work = tally->profiler_cpu > mostly * tally->elapsed;
+    char reason[80] = "other work kept the machine busy";
+    if (our_work)
+        snprintf(reason, sizeof(reason), "an interval of %s is too short here",
+                 pyi_number_seconds(interval, asked));
+    const char *calmer = our_work ? "" : ", or again when the machine is less busy";
     if (missed > alarming && tally->elapsed > 0)
-        pyi_warning_print(console, "sampling lagged: %.0f of %.0f samples/s reached; try -i %g%s",
-                          (double)tally->ticks / tally->elapsed, 1 / interval,
+        pyi_warning_print(console,
+                          "sampling lagged: %.0f of %.0f samples/s reached, %s; try -i %g%s%s",
+                          (double)tally->ticks / tally->elapsed, 1 / interval, reason,
                           pyi_interval_above(interval / (1 - missed)),
-                          tally->threads > 1 ? " or --thread" : "");
+                          our_work && tally->threads > 1 ? " or --thread" : "", calmer);
     else
-        pyi_warning_print(
-            console, "%.1f %% of samples missed (interval %s is too short here); try -i %g",
-            100 * missed, duration_text(interval, asked), pyi_interval_above(interval));
+        pyi_warning_print(console, "%.1f %% of samples missed: %s; try -i %g%s", 100 * missed,
+                          reason, pyi_interval_above(interval), calmer);
 }
 
 static void warn_unread(const struct pyi_console *console, const struct pyi_recorded *recorded)
@@ -188,4 +195,60 @@ void pyi_warnings_print(const struct pyi_console *console, const struct pyi_reco
         warn_few(console, recorded);
     warn_missed(console, recorded);
     warn_unread(console, recorded);
+}
+
+/* ---- lack of memory -------------------------------------------------------------------------- */
+
+/* Path of the control group from a line of /proc/PID/cgroup, NULL when the line is of another
+ * hierarchy: "4:memory:/path" of the old kind, "0::/path" of the new one. */
+static const char *group_path(char *line, bool old)
+{
+    char *controllers = strchr(line, ':');
+    char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+    if (!path)
+        return NULL;
+    *path++ = '\0';
+    path[strcspn(path, "\n")] = '\0';
+    struct pyi_text part;
+    for (size_t i = 0; pyi_text_part(pyi_text(controllers + 1), ',', i, &part); i++) {
+        if (pyi_text_equal(part, pyi_text(old ? "memory" : "")))
+            return path;
+    }
+    return NULL;
+}
+
+/* The number behind "oom_kill" in a counter's file, -1 when there is none. */
+static long long read_kills(const char *path)
+{
+    PYI_CLEANUP(pyi_cleanup_fclose) FILE *file = fopen(path, "re");
+    char line[128];
+    long long kills = -1;
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "oom_kill %lld", &kills) == 1)
+            break;
+    }
+    return kills;
+}
+
+void pyi_oom_watch(struct pyi_oom_watch *watch, const char *proc, const char *cgroup, pid_t pid)
+{
+    *watch = (struct pyi_oom_watch){.kills = -1};
+    for (int old = 1; old >= 0 && watch->kills < 0; old--) {
+        char path[80], line[400];
+        snprintf(path, sizeof(path), "%s/%d/cgroup", proc, (int)pid);
+        PYI_CLEANUP(pyi_cleanup_fclose) FILE *file = fopen(path, "re");
+        while (file && watch->kills < 0 && fgets(line, sizeof(line), file)) {
+            const char *group = group_path(line, old);
+            if (!group)
+                continue;
+            snprintf(watch->counter, sizeof(watch->counter),
+                     old ? "%s/memory%s/memory.oom_control" : "%s%s/memory.events", cgroup, group);
+            watch->kills = read_kills(watch->counter);
+        }
+    }
+}
+
+bool pyi_oom_rose(const struct pyi_oom_watch *watch)
+{
+    return watch->kills >= 0 && read_kills(watch->counter) > watch->kills;
 }

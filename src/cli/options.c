@@ -15,6 +15,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const struct pyi_option table[PYI_OPTIONS] = {
 #include "src/cli/option_table.inc"
@@ -311,7 +313,7 @@ static int take(struct parser *parser, const struct pyi_option *row, const char 
 {
     struct pyi_options *out = parser->out;
     char name[40];
-    if (row->argument) {
+    if (row->argument && value) {
         const char *expected = value_problem(row->value, value, &out->numbers[row->id]);
         if (expected)
             return usage(err, "option %s needs %s, not '%s'", shown_name(row, name), expected,
@@ -363,7 +365,7 @@ static int parse_long(struct parser *parser, const char *word, struct pyi_error 
     const char *value = equals ? equals + 1 : NULL;
     if (!row->argument && value)
         return usage(err, "option --%s takes no value", row->name);
-    if (row->argument && !value) {
+    if (row->argument && !value && !(row->flags & PYI_OPTION_OPTIONAL)) {
         code = need_value(parser, row, &value, err);
         if (code)
             return code;
@@ -437,6 +439,31 @@ void pyi_options_free(struct pyi_options *options)
     free(options->render_options);
     options->loads = NULL;
     options->render_options = NULL;
+}
+
+static bool is_living_process(const char *text)
+{
+    char path[40];
+    double pid;
+    if (!pid_parse(text, &pid))
+        return false;
+    snprintf(path, sizeof(path), "/proc/%s", text);
+    return access(path, F_OK) == 0;
+}
+
+const char *pyi_options_mistaken_pid(const struct pyi_options *options)
+{
+    struct stat info;
+    for (size_t i = 0; i < options->render_option_count; i++) {
+        if (is_living_process(options->render_options[i]))
+            return options->render_options[i];
+    }
+    const bool is_script = options->program_count > 0 && !options->order[PYI_OPT_MODULE] &&
+                           !options->order[PYI_OPT_CODE];
+    if (is_script && is_living_process(options->program[0]) &&
+        stat(options->program[0], &info) != 0)
+        return options->program[0];
+    return NULL;
 }
 
 double pyi_options_interval(const struct pyi_options *options)

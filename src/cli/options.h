@@ -58,6 +58,8 @@ enum pyi_option_id {
     PYI_OPT_VERBOSE,
     PYI_OPT_DEBUG,
     PYI_OPT_PROGRESS,
+    PYI_OPT_OPEN,
+    PYI_OPT_HYPERLINKS,
     PYI_OPT_JSON_ERRORS,
     PYI_OPT_HELP_ALL,
     PYI_OPT_COMPLETIONS,
@@ -97,6 +99,7 @@ enum pyi_completion {
     PYI_COMPLETE_STORED,
     PYI_COMPLETE_PID,
     PYI_COMPLETE_RENDERER,
+    PYI_COMPLETE_RENDER_OPTION,
     PYI_COMPLETE_WHEN,
     PYI_COMPLETE_SHELL,
     PYI_COMPLETE_LABELS,
@@ -104,11 +107,12 @@ enum pyi_completion {
 };
 
 enum pyi_option_flags {
-    PYI_OPTION_UPSTREAM = 1,  /* exists in pyinstrument, matched first by prefix */
-    PYI_OPTION_COMMON = 2,    /* of ours, and on the short help page */
-    PYI_OPTION_HIDDEN = 4,    /* works, is not shown */
-    PYI_OPTION_REST = 8,      /* takes its value and every following word */
-    PYI_OPTION_IMMEDIATE = 16 /* ends parsing at once: help, version */
+    PYI_OPTION_UPSTREAM = 1,   /* exists in pyinstrument, matched first by prefix */
+    PYI_OPTION_COMMON = 2,     /* of ours, and on the short help page */
+    PYI_OPTION_HIDDEN = 4,     /* works, is not shown */
+    PYI_OPTION_REST = 8,       /* takes its value and every following word */
+    PYI_OPTION_IMMEDIATE = 16, /* ends parsing at once: help, version */
+    PYI_OPTION_OPTIONAL = 32   /* its value may be left out, and stands behind '=' only */
 };
 
 struct pyi_option {
@@ -163,6 +167,10 @@ double pyi_options_interval(const struct pyi_options *options);
 bool pyi_seconds_parse(const char *text, double *seconds);
 /* "100", "500hz", "1khz" to hertz. */
 bool pyi_rate_parse(const char *text, double *hertz);
+
+/* The first -p that is a bare number, or else the script when it is one and no file: most likely a
+ * process id, as long as such a process lives. NULL when there is none. */
+const char *pyi_options_mistaken_pid(const struct pyi_options *options);
 
 /* Edit distance of two words; `limit` + 1 when it is more than `limit`. */
 size_t pyi_word_distance(const char *a, const char *b, size_t limit);

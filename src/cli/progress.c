@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Progress of a recording: elapsed time, samples, share missed, memory.
+/* Progress of a recording: elapsed time, samples, share missed, memory; and of a long report.
  *
  * The recorder calls at most four times a second; this file decides whether and how the state is
  * shown. It never appears in a file unless asked for, and is gone before anything else prints. */
 #include "src/cli/progress.h"
+#include "src/base/text.h"
 #include "src/cli/terminal.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BAR = 18 };
@@ -67,6 +72,20 @@ static void limit_text(const struct pyi_tally *tally, char *out, size_t size)
     snprintf(out, size, " / %-5s [%s]", limit, bar);
 }
 
+static double missed_share(const struct pyi_tally *tally)
+{
+    uint64_t due = tally->ticks + tally->missed;
+    return due > 0 ? 100.0 * (double)tally->missed / (double)due : 0;
+}
+
+void pyi_progress_counts(const struct pyi_tally *tally, char *out, size_t size)
+{
+    char elapsed[24], samples[32];
+    clock_text(tally->elapsed, elapsed);
+    grouped(tally->samples, samples);
+    snprintf(out, size, "%s samples, %s, %.1f %% missed", samples, elapsed, missed_share(tally));
+}
+
 void pyi_progress_format(pid_t pid, const struct pyi_tally *tally, int width, char *out,
                          size_t size)
 {
@@ -74,11 +93,9 @@ void pyi_progress_format(pid_t pid, const struct pyi_tally *tally, int width, ch
     clock_text(tally->elapsed, elapsed);
     limit_text(tally, limit, sizeof(limit));
     grouped(tally->samples, samples);
-    uint64_t due = tally->ticks + tally->missed;
-    double missed = due > 0 ? 100.0 * (double)tally->missed / (double)due : 0;
     snprintf(out, size,
              "recording pid %d  %5s%s  %s samples  %.1f %% missed  %.1f MB   Ctrl-C to stop",
-             (int)pid, elapsed, limit, samples, missed, (double)tally->memory / 1e6);
+             (int)pid, elapsed, limit, samples, missed_share(tally), (double)tally->memory / 1e6);
     if (width > 0 && strlen(out) > (size_t)width)
         out[width] = '\0';
 }
@@ -119,4 +136,73 @@ void pyi_progress_erase(struct pyi_progress *progress)
     fputs("\r\x1b[K", progress->stream);
     fflush(progress->stream);
     progress->drawn = false;
+}
+
+/* ---- writing a report ------------------------------------------------------------------------ */
+
+/* Before the first byte a large report takes its time too, inside the library: so an alarm shows
+ * the line first. It is the only timer, and there is one report at a time. */
+static struct {
+    bool enabled;
+    volatile sig_atomic_t drawn;
+    char line[160]; /* "\rwriting FILE" */
+    size_t length, bytes;
+    double shown; /* time of the last redraw */
+    struct sigaction old;
+} writing;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void on_alarm(int signal_number)
+{
+    int failure = errno;
+    (void)!write(STDERR_FILENO, writing.line, writing.length);
+    writing.drawn = 1;
+    errno = failure;
+}
+
+void pyi_writing_begin(bool enabled, const char *file)
+{
+    writing.enabled = enabled;
+    writing.drawn = 0;
+    writing.bytes = 0;
+    writing.shown = 0;
+    if (!enabled)
+        return;
+    char safe[120];
+    pyi_text_safe(pyi_text(file), safe, sizeof(safe));
+    writing.length = (size_t)snprintf(writing.line, sizeof(writing.line), "\rwriting %s", safe);
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, &writing.old);
+    const struct itimerval second = {.it_value = {.tv_sec = 1}};
+    setitimer(ITIMER_REAL, &second, NULL);
+}
+
+void pyi_writing_advance(size_t bytes)
+{
+    writing.bytes += bytes;
+    if (!writing.drawn || now() - writing.shown < 0.25)
+        return;
+    writing.shown = now();
+    fprintf(stderr, "%s  %.1f MB\x1b[K", writing.line, (double)writing.bytes / 1e6);
+    fflush(stderr);
+}
+
+void pyi_writing_end(void)
+{
+    if (!writing.enabled)
+        return;
+    const struct itimerval never = {0};
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &writing.old, NULL);
+    if (writing.drawn)
+        fputs("\r\x1b[K", stderr);
+    fflush(stderr);
+    writing.enabled = false;
 }

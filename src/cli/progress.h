@@ -27,9 +27,21 @@ void pyi_progress_init(struct pyi_progress *progress, FILE *stream, bool termina
 /* The text of the line, without cursor movement, cut at `width` columns (0: never). */
 void pyi_progress_format(pid_t pid, const struct pyi_tally *tally, int width, char *out,
                          size_t size);
+/* "186 842 samples, 3:07, 0.2 % missed" */
+void pyi_progress_counts(const struct pyi_tally *tally, char *out, size_t size);
 /* Shows a new state if it is time to. */
 void pyi_progress_update(struct pyi_progress *progress, const struct pyi_tally *tally);
 /* Takes the line off the screen. */
 void pyi_progress_erase(struct pyi_progress *progress);
+
+/* ---- writing a report ---- */
+
+/* From now on a line "writing FILE" appears after a second, redrawn with the bytes written; one at
+ * a time. Nothing when `enabled` is false. */
+void pyi_writing_begin(bool enabled, const char *file);
+/* So many bytes more were written. */
+void pyi_writing_advance(size_t bytes);
+/* Takes the line off the screen. */
+void pyi_writing_end(void);
 
 #endif

@@ -7,13 +7,30 @@
 #include "src/base/error.h"
 #include "src/base/output.h"
 #include "src/base/text.h"
+#include "src/cli/progress.h"
 #include "src/cli/terminal.h"
 
 #include <errno.h>
 #include <pyinstrument/frame.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static bool ends_with(const char *name, const char *ending)
+{
+    size_t length = strlen(name), size = strlen(ending);
+    return length > size && strcasecmp(name + length - size, ending) == 0;
+}
+
+/* Whether a page was asked for, which a build without that renderer must not answer with text. */
+static bool wants_page(const char *name, const char *outfile)
+{
+    if (name)
+        return strcmp(name, "html") == 0;
+    return outfile && (ends_with(outfile, ".html") || ends_with(outfile, ".htm"));
+}
 
 /* Name of the renderer by the rules of the command line: --html, -r, the outfile's ending, text. */
 static int choose_renderer(const struct pyi_console *console, struct pyi_report *report)
@@ -28,6 +45,8 @@ static int choose_renderer(const struct pyi_console *console, struct pyi_report 
         report->renderer = pyi_renderer_by_name(name);
     else if (report->outfile)
         report->renderer = pyi_renderer_by_path(report->outfile);
+    if (!report->renderer && wants_page(name, report->outfile))
+        return pyi_failure_say(console, "renderer-html", "this build has no HTML renderer");
     if (!report->renderer && !name)
         report->renderer = pyi_renderer_by_name("text");
     if (report->renderer)
@@ -119,20 +138,63 @@ static int set_switch(struct pyi_render_options *out, const char *key, bool on,
     return pyi_render_options_set(out, key, on ? "true" : "false", err);
 }
 
-/* What was said last wins; nothing said: the stream and the locale decide. */
-static int set_display(const struct pyi_options *options, bool to_file,
-                       struct pyi_render_options *out, struct pyi_error *err)
+/* Whether the last -p of that key has that value. */
+static bool is_asked(const struct pyi_options *options, const char *key, const char *value)
+{
+    const size_t length = strlen(key);
+    for (size_t i = options->render_option_count; i-- > 0;) {
+        const char *text = options->render_options[i];
+        if (strncmp(text, key, length) == 0 && (text[length] == '=' || text[length] == '\0'))
+            return text[length] == '=' && strcmp(text + length + 1, value) == 0;
+    }
+    return false;
+}
+
+/* Colour as said on the command line: 1 on, 0 off, -1 left to us. */
+static int color_asked(const struct pyi_options *options)
 {
     const unsigned *order = options->order;
+    const char *when = options->values[PYI_OPT_COLOR];
+    if (order[PYI_OPT_NO_COLOR] > order[PYI_OPT_COLOR])
+        return 0;
+    if (order[PYI_OPT_COLOR] == 0 || (when && strcmp(when, "auto") == 0))
+        return -1;
+    return !when || strcmp(when, "always") == 0;
+}
+
+/* What only a terminal gets: links, and under our own header lines that fit its width. */
+static int set_terminal(const struct pyi_options *options, const struct pyi_report *report,
+                        bool terminal, struct pyi_error *err)
+{
+    char columns[20];
+    snprintf(columns, sizeof(columns), "%d", terminal ? pyi_terminal_width(STDOUT_FILENO) : 0);
+    int code = terminal && report->compact
+                   ? pyi_render_options_set(report->options, "width", columns, err)
+                   : PYI_OK;
+    if (!code && terminal && pyi_options_given(options, PYI_OPT_HYPERLINKS))
+        code = set_switch(report->options, "hyperlinks", true, err);
+    return code;
+}
+
+/* What was said last wins; nothing said: the stream and the locale decide. */
+static int set_display(const struct pyi_options *options, const struct pyi_report *report,
+                       struct pyi_error *err)
+{
+    const unsigned *order = options->order;
+    const bool to_file = report->outfile != NULL;
+    struct pyi_render_options *out = report->options;
     struct pyi_surroundings around = pyi_surroundings_of(STDOUT_FILENO);
     bool unicode = to_file || pyi_surroundings_unicode(&around);
     if (order[PYI_OPT_UNICODE] || order[PYI_OPT_NO_UNICODE])
         unicode = order[PYI_OPT_UNICODE] > order[PYI_OPT_NO_UNICODE];
-    bool color = !to_file && pyi_surroundings_report_color(&around);
-    if (order[PYI_OPT_COLOR] || order[PYI_OPT_NO_COLOR])
-        color = order[PYI_OPT_COLOR] > order[PYI_OPT_NO_COLOR];
+    const bool ours = report->compact || is_asked(options, "colors", "terminal");
+    const int asked = color_asked(options);
+    const bool detected = !to_file && (ours ? pyi_surroundings_message_color(&around)
+                                            : pyi_surroundings_report_color(&around));
     int code = set_switch(out, "unicode", unicode, err);
-    return code ? code : set_switch(out, "color", color, err);
+    if (!code)
+        code = set_switch(out, "color", asked < 0 ? detected : asked, err);
+    return code ? code : set_terminal(options, report, !to_file && around.terminal, err);
 }
 
 static int set_render_options(const struct pyi_options *options, struct pyi_error *err,
@@ -160,29 +222,20 @@ static int build_options(const struct pyi_options *options, struct pyi_report *r
     if (!code && (report->renderer->flags & PYI_RENDERER_TREE))
         code = set_patterns(options, report->options, err);
     if (!code && (report->renderer->flags & PYI_RENDERER_TEXT))
-        code = set_display(options, report->outfile != NULL, report->options, err);
+        code = set_display(options, report, err);
     if (!code && pyi_options_given(options, PYI_OPT_TIMELINE))
         code = set_switch(report->options, "timeline", true, err);
     if (!code && pyi_options_given(options, PYI_OPT_SHOW_ALL))
         code = set_switch(report->options, "show_all", true, err);
     if (!code && pyi_options_given(options, PYI_OPT_IDLE) && takes(report->renderer, "idle"))
         code = set_switch(report->options, "idle", true, err);
-    return code ? code : set_render_options(options, err, report->options);
-}
-
-/* "-p 1234" is most likely meant as a process id. */
-static const char *mistaken_pid(const struct pyi_options *options)
-{
-    for (size_t i = 0; i < options->render_option_count; i++) {
-        const char *text = options->render_options[i];
-        char path[40];
-        if (*text == '\0' || strlen(text) > 10 || strspn(text, "0123456789") != strlen(text))
-            continue;
-        snprintf(path, sizeof(path), "/proc/%s", text);
-        if (access(path, F_OK) == 0)
-            return text;
-    }
-    return NULL;
+    if (!code)
+        code = set_render_options(options, err, report->options);
+    /* Links are for eyes: none in a pipe or a file, even if asked for by name. */
+    if (!code && takes(report->renderer, "hyperlinks") &&
+        (report->outfile || isatty(STDOUT_FILENO) != 1))
+        code = set_switch(report->options, "hyperlinks", false, err);
+    return code;
 }
 
 static int check_patterns(const struct pyi_console *console)
@@ -202,7 +255,10 @@ static int check_patterns(const struct pyi_console *console)
 int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out)
 {
     const struct pyi_options *options = console->options;
-    *out = (struct pyi_report){.outfile = options->values[PYI_OPT_OUTFILE]};
+    *out = (struct pyi_report){
+        .outfile = options->values[PYI_OPT_OUTFILE],
+        .compact = is_asked(options, "header", "compact"),
+    };
     int status = choose_renderer(console, out);
     if (!status && out->outfile)
         status = check_outfile(console, out->outfile);
@@ -210,10 +266,6 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
         status = check_patterns(console);
     if (status)
         return status;
-    const char *pid = mistaken_pid(options);
-    if (pid)
-        return pyi_usage_print(console, "-p sets an option of the renderer; did you mean --pid %s?",
-                               pid);
     struct pyi_error error = {0};
     if (build_options(options, out, &error))
         return pyi_failure_print(console, &error, "render-failed");
@@ -235,10 +287,11 @@ void pyi_report_deinit(struct pyi_report *report)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* A sink that gives up once the user has asked twice. */
+/* A sink that gives up once the user has asked twice, and counts. */
 struct patience {
     struct pyi_sink inner;
     const struct pyi_report *report;
+    size_t *lines;
 };
 
 static bool given_up(const struct pyi_report *report)
@@ -251,15 +304,25 @@ static int write_patiently(void *context, const void *bytes, size_t length, stru
     const struct patience *patience = context;
     if (given_up(patience->report))
         return pyi_error_set(err, PYI_E_OS, "writing the report was interrupted");
+    const char *end = (const char *)bytes + length;
+    for (const char *p = bytes; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
+        ++*patience->lines;
+    pyi_writing_advance(length);
     return patience->inner.write(patience->inner.context, bytes, length, err);
 }
 
 static int render_to(const struct pyi_report *report, struct pyi_session *session,
-                     struct pyi_sink inner, struct pyi_error *err)
+                     struct pyi_sink inner, size_t *lines, struct pyi_error *err)
 {
-    struct patience patience = {inner, report};
+    struct patience patience = {inner, report, lines};
     struct pyi_sink sink = {write_patiently, &patience};
-    return pyi_render(report->renderer, session, report->options, &sink, err);
+    /* On the terminal the report itself would tear the line. */
+    const bool shares = !report->outfile && isatty(STDOUT_FILENO) == 1;
+    pyi_writing_begin(report->progress && !shares,
+                      report->outfile ? report->outfile : "standard output");
+    int code = pyi_render(report->renderer, session, report->options, &sink, err);
+    pyi_writing_end();
+    return code;
 }
 
 static int write_file(const struct pyi_report *report, struct pyi_session *session,
@@ -269,7 +332,8 @@ static int write_file(const struct pyi_report *report, struct pyi_session *sessi
     int code = pyi_file_create(report->outfile, &file, err);
     if (code)
         return code;
-    code = render_to(report, session, pyi_file_sink(file), err);
+    size_t lines = 0;
+    code = render_to(report, session, pyi_file_sink(file), &lines, err);
     if (code) {
         pyi_file_abandon(file);
         return code;
@@ -277,15 +341,29 @@ static int write_file(const struct pyi_report *report, struct pyi_session *sessi
     return pyi_file_commit(file, err);
 }
 
-static int write_stdout(const struct pyi_report *report, struct pyi_session *session,
+static int write_stdout(const struct pyi_report *report, struct pyi_session *session, size_t *lines,
                         struct pyi_error *err)
 {
     int fd = STDOUT_FILENO;
     fflush(stdout);
-    return render_to(report, session, pyi_sink_fd(&fd), err);
+    return render_to(report, session, pyi_sink_fd(&fd), lines, err);
 }
 
-static void store_and_hint(const struct pyi_console *console, const struct pyi_session *session)
+/* Under our own header: on stderr, for a reader at the terminal only. */
+static void hint_aside(const struct pyi_console *console, const char *id, size_t lines)
+{
+    if (isatty(fileno(console->stream)) != 1)
+        return;
+    fprintf(console->stream, "saved as %s; pyinstrument --load-prev %s [options]\n", id, id);
+    const int rows = pyi_terminal_rows(STDOUT_FILENO);
+    if (rows > 0 && lines > (size_t)rows)
+        fprintf(console->stream,
+                "%zu lines; pyinstrument -p header=compact --color --load-prev %s | less -R\n",
+                lines, id);
+}
+
+static void store_and_hint(const struct pyi_console *console, const struct pyi_report *report,
+                           const struct pyi_session *session, size_t lines)
 {
     struct pyi_error error = {0};
     char id[32];
@@ -295,6 +373,10 @@ static void store_and_hint(const struct pyi_console *console, const struct pyi_s
     }
     if (pyi_options_given(console->options, PYI_OPT_QUIET))
         return;
+    if (report->compact) {
+        hint_aside(console, id, lines);
+        return;
+    }
     printf("To view this report with different options, run:\n"
            "    pyinstrument --load-prev %s [options]\n"
            "\n",
@@ -302,31 +384,87 @@ static void store_and_hint(const struct pyi_console *console, const struct pyi_s
     fflush(stdout);
 }
 
-/* A full disk must not cost the recording: the store may be on another one. */
+struct wanted {
+    const char *id;
+    char path[300];
+};
+
+static void find_path(void *context, const char *id, const char *path)
+{
+    struct wanted *wanted = context;
+    if (strcmp(id, wanted->id) == 0)
+        pyi_text_safe(pyi_text(path), wanted->path, sizeof(wanted->path));
+}
+
+/* A full disk must not cost the recording: the store, or else the folder for temporary files, may
+ * be on another one. */
 static void rescue(struct pyi_error *error, const struct pyi_session *session)
 {
     char id[32];
     if (error->os_errno != ENOSPC && error->os_errno != EDQUOT && error->os_errno != EFBIG)
         return;
     pyi_error_slug(error, "output-full");
-    if (pyi_store_save(session, id, NULL) == PYI_OK)
-        pyi_error_note(error, "the recording is kept: pyinstrument --load-prev %s", id);
+    if (pyi_store_save(session, id, NULL) == PYI_OK) {
+        struct wanted wanted = {.id = id};
+        (void)!pyi_store_list(find_path, &wanted, NULL);
+        pyi_error_note(error, "the recording is kept in %s: pyinstrument --load-prev %s",
+                       wanted.path, id);
+        return;
+    }
+    const char *folder = getenv("TMPDIR");
+    char path[300];
+    snprintf(path, sizeof(path), "%s/pyinstrument-%d.pyisession", folder ? folder : "/tmp",
+             (int)getpid());
+    if (pyi_session_save(session, path, NULL) == PYI_OK)
+        pyi_error_note(error, "the recording is kept: pyinstrument --load %s", path);
+}
+
+static void open_outfile(const struct pyi_console *console, const char *path)
+{
+    struct pyi_error error = {0};
+    if (pyi_browser_open(path, &error))
+        pyi_warning_print(console, "%s; the report is in %s", error.message, path);
 }
 
 int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
                      struct pyi_session *session)
 {
     struct pyi_error error = {0};
+    size_t lines = 0;
     int code = report->outfile ? write_file(report, session, &error)
-                               : write_stdout(report, session, &error);
+                               : write_stdout(report, session, &lines, &error);
     if (code && given_up(report))
         return PYI_EXIT_INTERRUPTED;
+    if (code && error.os_errno == EPIPE && !report->outfile) {
+        char id[32];
+        if (report->recorded)
+            (void)!pyi_store_save(session, id, NULL);
+        return PYI_EXIT_PIPE;
+    }
     if (code) {
         rescue(&error, session);
         return pyi_failure_print(
             console, &error, report->outfile && error.os_errno ? "output-exists" : "render-failed");
     }
     if (strcmp(report->renderer->name, "text") == 0 && !report->outfile)
-        store_and_hint(console, session);
+        store_and_hint(console, report, session, lines);
+    if (report->outfile && pyi_options_given(console->options, PYI_OPT_OPEN))
+        open_outfile(console, report->outfile);
     return 0;
+}
+
+void pyi_report_interim(const struct pyi_console *console, const struct pyi_report *report,
+                        struct pyi_session *session)
+{
+    struct pyi_error error = {0};
+    char id[32];
+    int code =
+        report->outfile ? write_file(report, session, &error) : pyi_store_save(session, id, &error);
+    if (code)
+        pyi_warning_print(console, "no report so far: %s", error.message);
+    else if (report->outfile)
+        pyi_note_print(console, "%s has the report so far; recording goes on", report->outfile);
+    else
+        pyi_note_print(console, "the report so far: pyinstrument --load-prev %s; recording goes on",
+                       id);
 }

@@ -5,6 +5,7 @@
 #ifndef PYI_CLI_TERMINAL_H
 #define PYI_CLI_TERMINAL_H
 
+#include <pyinstrument/error.h>
 #include <stdbool.h>
 
 /* What decides about one output stream. NULL: the variable is not set. */
@@ -24,6 +25,11 @@ bool pyi_surroundings_unicode(const struct pyi_surroundings *around);
 bool pyi_surroundings_report_color(const struct pyi_surroundings *around);
 /* Colour of our own messages: the same, and TERM=dumb means none. */
 bool pyi_surroundings_message_color(const struct pyi_surroundings *around);
+/* Rows of the terminal behind `fd`; 0 when there is none. */
+int pyi_terminal_rows(int fd);
+/* Shows a file in the web browser: the commands of BROWSER, else xdg-open. A browser that fails
+ * within a moment is a failure; one that goes on is left alone. Errors: OS, NOMEM. */
+int pyi_browser_open(const char *path, struct pyi_error *err) PYI_MUST_CHECK;
 /* Columns of the terminal behind `fd`; 80 when there is none. */
 int pyi_terminal_width(int fd);
 

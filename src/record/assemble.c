@@ -22,8 +22,7 @@ struct assembly {
     size_t count;
 };
 
-/* ---- which tracks, in which order -------------------------------------------------------------
- */
+/* ---- which tracks, in which order ----------------------------------------------------------- */
 
 static int order_tracks(struct assembly *assembly, struct pyi_error *err)
 {
@@ -43,8 +42,7 @@ static int order_tracks(struct assembly *assembly, struct pyi_error *err)
     return 0;
 }
 
-/* ---- stacks -------------------------------------------------------------------------------------
- */
+/* ---- stacks --------------------------------------------------------------------------------- */
 
 /* Copies the recorder's stacks: parents have lower numbers than their children. */
 static int copy_stacks(struct assembly *assembly, struct pyi_error *err)
@@ -86,8 +84,7 @@ static int write_records(struct assembly *assembly, struct pyi_error *err)
     return 0;
 }
 
-/* ---- start_call_stack
- * ---------------------------------------------------------------------------- */
+/* ---- start_call_stack ----------------------------------------------------------------------- */
 
 static struct pyi_text identifier_of(const struct pyi_session *session, uint32_t stack)
 {
@@ -203,8 +200,7 @@ static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
     return code;
 }
 
-/* ---- metadata
- * --------------------------------------------------------------------------------------- */
+/* ---- metadata ------------------------------------------------------------------------------- */
 
 static double seconds_between(uint64_t from, uint64_t to)
 {
@@ -258,8 +254,7 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
     return code ? code : write_lists(assembly, err);
 }
 
-/* ---- attach
- * ------------------------------------------------------------------------------------------- */
+/* ---- attach --------------------------------------------------------------------------------- */
 
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
 static bool is_idle(const struct pyi_track *track)
@@ -268,25 +263,42 @@ static bool is_idle(const struct pyi_track *track)
            track->cpu_end <= track->cpu_start;
 }
 
-static void describe_threads(const struct assembly *assembly, struct pyi_attach_thread *threads)
+static size_t count_leaps(const struct assembly *assembly)
 {
+    size_t count = 0;
+    for (size_t i = 0; i < assembly->count; i++)
+        count += assembly->order[i]->leap_count;
+    return count;
+}
+
+/* `jumps` has room for those of all threads. */
+static void describe_threads(const struct assembly *assembly, struct pyi_attach_thread *threads,
+                             struct pyi_attach_jump *jumps)
+{
+    const uint64_t started = assembly->recorder->started;
     uint64_t first = 0;
     for (size_t i = 0; i < assembly->count; i++) {
         const struct pyi_track *track = assembly->order[i];
+        for (size_t j = 0; j < track->leap_count; j++)
+            jumps[j] = (struct pyi_attach_jump){
+                .record = track->leaps[j].record,
+                .seconds = seconds_between(started, track->leaps[j].begin),
+            };
         threads[i] = (struct pyi_attach_thread){
             .process = track->process,
             .name = pyi_strbuf_get(&track->name),
             .ident = track->ident,
             .tid = track->tid,
-            .start = seconds_between(assembly->recorder->started, track->start),
+            .start = seconds_between(started, track->start),
             .first = first,
             .records = track->count,
             .samples = track->samples,
             .idle = is_idle(track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
-            .jumps = track->jumps,
-            .jump_count = track->jump_count,
+            .jumps = jumps,
+            .jump_count = track->leap_count,
         };
+        jumps += track->leap_count;
         first += track->count;
     }
 }
@@ -320,9 +332,11 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
     struct pyi_attach_thread *threads = calloc(assembly->count + 1, sizeof(*threads));
     PYI_CLEANUP(pyi_cleanup_free)
     struct pyi_attach_process *processes = calloc(recorder->process_count + 1, sizeof(*processes));
-    if (!threads || !processes)
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct pyi_attach_jump *jumps = calloc(count_leaps(assembly) + 1, sizeof(*jumps));
+    if (!threads || !processes || !jumps)
         return pyi_error_nomem(err);
-    describe_threads(assembly, threads);
+    describe_threads(assembly, threads, jumps);
     describe_processes(recorder, processes);
     const struct pyi_attach attach = {
         .tool = pyi_text(PYI_VERSION),

@@ -10,6 +10,8 @@
 
 #include "src/base/array.h"
 #include "src/base/error.h"
+#include <limits.h>
+#include <pyinstrument.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -18,11 +20,11 @@
 #define MS                1000000ull
 #define REFUSAL_PATIENCE  (50 * MS)  /* a refusal may come from an exec under way */
 #define REPLACED_PATIENCE (500 * MS) /* a shell script may exec Python in a moment */
+#define REPLACED_STEP     (64 * MS)  /* at most, between looks at what is no Python so far */
 #define PATHS_TIME        (100 * MS) /* when to look at sys.path again; from then on ever less often */
 #define COMMAND_LIMIT     200        /* characters of a command line */
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 static struct pyi_text keep_text(struct pyi_recorder *recorder, struct pyi_text text)
 {
@@ -89,6 +91,7 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .libpython = recorder->options.libpython,
         .assume_version = recorder->options.assume_version,
         .c_labels = recorder->options.c_labels,
+        .tool = "pyinstrument " PYI_VERSION,
         .select = pyi_recorder_selects,
         .select_context = recorder,
     };
@@ -120,8 +123,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     recorder->target = NULL;
 }
 
-/* ---- paths ------------------------------------------------------------------------------------
- */
+/* ---- paths ---------------------------------------------------------------------------------- */
 
 static bool copy_paths(struct pyi_recorded_paths *into, const struct pyi_sysinfo *info)
 {
@@ -191,8 +193,7 @@ void pyi_recorder_read_paths(struct pyi_recorder *recorder, bool again)
         pyi_target_close(target);
 }
 
-/* ---- the first round
- * ----------------------------------------------------------------------------- */
+/* ---- the first round ------------------------------------------------------------------------ */
 
 static void begin_process(struct pyi_recorder *recorder, uint64_t now)
 {
@@ -245,8 +246,7 @@ int pyi_recorder_begin_attached(struct pyi_recorder *recorder, struct pyi_error 
     return begin_recording(recorder, &round, now, err);
 }
 
-/* ---- a program that starts
- * ------------------------------------------------------------------------ */
+/* ---- a program that starts ------------------------------------------------------------------ */
 
 /* Steps of looking at a starting program, by its age: it is worth some CPU while the module may
  * begin any moment, not while a slow start drags on. */
@@ -288,6 +288,16 @@ static uint64_t patience(const struct pyi_recorder *recorder, int code, const ch
     return wait > 0 && wait < 1e9 ? (uint64_t)(wait * 1e9) : 0;
 }
 
+/* The same after an exec in mid-recording. A Python that starts up is looked at in short steps; a
+ * program that is none costs a search of all its files each time. */
+static uint64_t replaced_step(const char *slug, uint64_t age)
+{
+    if (strcmp(slug, "python-not-ready") == 0 || strcmp(slug, "no-symbols") == 0)
+        return 2 * MS;
+    uint64_t step = age < 2 * MS ? 2 * MS : age;
+    return step < REPLACED_STEP ? step : REPLACED_STEP;
+}
+
 /* Tries to open the target until it is a Python or patience is over. 0 with `target` NULL: the
  * recording has ended meanwhile. */
 static int open_patiently(struct pyi_recorder *recorder, uint64_t cap, struct pyi_error *err)
@@ -308,8 +318,8 @@ static int open_patiently(struct pyi_recorder *recorder, uint64_t cap, struct py
                 *err = failure;
             return code;
         }
-        /* After an exec in mid-recording there is an interpreter's whole start to notice it. */
-        clock->wait(clock, now + (recorder->recording ? 2 * MS : look_step(now - begin)));
+        clock->wait(clock, now + (recorder->recording ? replaced_step(failure.slug, now - begin)
+                                                      : look_step(now - begin)));
     }
 }
 
@@ -362,23 +372,29 @@ int pyi_recorder_begin_launched(struct pyi_recorder *recorder, struct pyi_error 
     }
 }
 
-/* ---- exec
- * ------------------------------------------------------------------------------------------ */
+/* ---- exec ----------------------------------------------------------------------------------- */
 
-static void note_replaced(struct pyi_recorder *recorder, uint64_t when)
+static struct pyi_text program_now(struct pyi_recorder *recorder)
 {
-    char link[64], path[512], safe[512];
+    char link[64], path[PATH_MAX];
     snprintf(link, sizeof(link), "/proc/%d/exe", (int)recorder->pid);
     ssize_t length = readlink(link, path, sizeof(path));
-    struct pyi_text text = {path, length > 0 ? (size_t)length : 0};
+    return keep_text(recorder, (struct pyi_text){path, length > 0 ? (size_t)length : 0});
+}
+
+static void note_replaced(struct pyi_recorder *recorder, struct pyi_text program, uint64_t when)
+{
+    char safe[512];
     pyi_recorder_note(recorder, "the process became %s after %.1f s",
-                      length > 0 ? pyi_text_safe(text, safe, sizeof(safe)) : "another program",
+                      program.length ? pyi_text_safe(program, safe, sizeof(safe))
+                                     : "another program",
                       (double)(when - recorder->started) / 1e9);
 }
 
 int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when, struct pyi_error *err)
 {
     recorder->processes[recorder->process_count - 1].end = when;
+    pyi_recorder_count_cpu(recorder);
     pyi_recorder_close_target(recorder);
     struct pyi_error failure = {0};
     int code = open_patiently(recorder, REPLACED_PATIENCE, &failure);
@@ -391,10 +407,12 @@ int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when, struc
         pyi_recorder_finish_exit(recorder, when);
         return 0;
     }
-    note_replaced(recorder, when);
+    struct pyi_text program = program_now(recorder);
+    note_replaced(recorder, program, when);
     if (code == PYI_E_NOMEM)
         return pyi_error_nomem(err);
     if (code) {
+        recorder->became = program;
         pyi_recorder_finish(recorder, PYI_END_EXEC, -1, when);
         return 0;
     }

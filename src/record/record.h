@@ -66,6 +66,7 @@ struct pyi_recorder {
     bool recording; /* the first round has been made */
     enum pyi_recording_end end;
     int end_detail;
+    struct pyi_text became; /* PYI_END_EXEC: path of the program, in `texts` */
 
     /* counts */
     uint64_t ticks, samples, verified, retried, truncated, lost;
@@ -78,6 +79,8 @@ struct pyi_recorder {
 
 /* Called between ticks and while waiting: progress, CPU clocks. */
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now);
+/* Brings `profiler_cpu` up to date; without effect once the recording has ended. */
+void pyi_recorder_count_cpu(struct pyi_recorder *recorder);
 /* A remark kept in the session; lack of memory drops it. */
 void pyi_recorder_note(struct pyi_recorder *recorder, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

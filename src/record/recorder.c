@@ -28,8 +28,7 @@
 #define OUTSIDE_ROUNDS     2
 #define OUTSIDE_ROUNDS_ODD 5
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 void pyi_recorder_options_init(struct pyi_recorder_options *options)
 {
@@ -182,12 +181,20 @@ void pyi_recorder_note(struct pyi_recorder *recorder, const char *format, ...)
     pyi_strbuf_deinit(&text);
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end -------------------------------------------------------------------------------- */
+
+void pyi_recorder_count_cpu(struct pyi_recorder *recorder)
+{
+    if (recorder->recording && recorder->end == PYI_END_NONE)
+        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark;
+}
 
 void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end end, int detail,
                          uint64_t when)
 {
+    /* After an exec a recording ends in retrospect: looking for another Python was no sampling. */
+    if (end != PYI_END_EXEC)
+        pyi_recorder_count_cpu(recorder);
     recorder->end = end;
     recorder->end_detail = detail;
     recorder->ended = when;
@@ -252,8 +259,7 @@ static int handle_gone(struct pyi_recorder *recorder, uint64_t now, struct pyi_e
     return 0;
 }
 
-/* ---- ticks
- * --------------------------------------------------------------------------------------- */
+/* ---- ticks ---------------------------------------------------------------------------------- */
 
 /* Whether the main thread of a launched program has left the program. Code that switches stacks
  * below Python (greenlets) leaves the module without the program being over. */
@@ -304,12 +310,6 @@ static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
         recorder->processes[recorder->process_count - 1].cpu_end = used;
 }
 
-static void count_own_cpu(struct pyi_recorder *recorder)
-{
-    if (recorder->recording)
-        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark;
-}
-
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
 {
     if (now - recorder->last_cpu >= CPU_TIME)
@@ -328,7 +328,7 @@ void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
     recorder->last_upkeep = now;
     if (!recorder->options.progress)
         return;
-    count_own_cpu(recorder);
+    pyi_recorder_count_cpu(recorder);
     struct pyi_tally tally;
     pyi_recorder_tally(recorder, &tally);
     recorder->options.progress(recorder->options.context, &tally);
@@ -379,7 +379,7 @@ static void close_books(struct pyi_recorder *recorder)
     uint64_t now = recorder->clock.now(&recorder->clock);
     if (!recorder->ended)
         recorder->ended = now;
-    count_own_cpu(recorder);
+    pyi_recorder_count_cpu(recorder);
     if (recorder->recording) {
         read_cpu(recorder, now);
         pyi_recorder_read_thread_cpu(recorder);
@@ -430,14 +430,18 @@ int pyi_recorder_wait(struct pyi_recorder *recorder, int *status, struct pyi_err
     return 0;
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------- */
+/* ---- answers -------------------------------------------------------------------------------- */
 
 enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int *detail)
 {
     if (detail)
         *detail = recorder->end_detail;
     return recorder->end;
+}
+
+struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder)
+{
+    return recorder->became.data ? recorder->became : pyi_text("");
 }
 
 pid_t pyi_recorder_pid(const struct pyi_recorder *recorder)

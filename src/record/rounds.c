@@ -17,8 +17,7 @@
 
 #define MAIN_NAME "MainThread"
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 /* The kernel's name of a thread, into `out`. */
 static struct pyi_text kernel_name(pid_t pid, pid_t tid, char *out, size_t size)
@@ -61,8 +60,7 @@ static struct pyi_text shown_name(const struct pyi_thread *thread, bool provisio
     return thread->is_main && provisional ? pyi_text(MAIN_NAME) : thread->name;
 }
 
-/* ---- selection --------------------------------------------------------------------------------
- */
+/* ---- selection ------------------------------------------------------------------------------ */
 
 static bool all_digits(const char *text)
 {
@@ -96,8 +94,7 @@ bool pyi_recorder_selects(void *context, const struct pyi_thread *thread)
     return (recorder->launched && thread->is_main) || is_shown(recorder, thread);
 }
 
-/* ---- tracks -----------------------------------------------------------------------------------
- */
+/* ---- tracks --------------------------------------------------------------------------------- */
 
 static int add_track(struct pyi_recorder *recorder, const struct pyi_thread *thread, uint64_t now,
                      struct pyi_track **out, struct pyi_error *err)
@@ -127,21 +124,6 @@ static int add_track(struct pyi_recorder *recorder, const struct pyi_thread *thr
     return 0;
 }
 
-/* Up to 3.11 a new thread state carries its creator's ident until the thread itself runs (3.11,
- * pystate.c: new_threadstate() and init_threadstate(); Modules/_threadmodule.c: thread_run()).
- * Such a state is nobody yet. */
-static bool is_unborn(const struct pyi_recorder *recorder, const struct pyi_thread *thread)
-{
-    for (size_t i = 0; i < recorder->by_index_count; i++) {
-        const struct pyi_thread *other = pyi_target_thread(recorder->target, (uint32_t)i);
-        if (recorder->by_index[i] && other && other != thread && other->alive &&
-            other->ident == thread->ident && other->interpreter == thread->interpreter)
-            return true;
-    }
-    return false;
-}
-
-/* `*out` NULL: not a thread yet. */
 static int find_track(struct pyi_recorder *recorder, const struct pyi_thread *thread, uint64_t now,
                       struct pyi_track **out, struct pyi_error *err)
 {
@@ -155,10 +137,6 @@ static int find_track(struct pyi_recorder *recorder, const struct pyi_thread *th
         recorder->by_index_count = index + 1;
     }
     if (!recorder->by_index[index]) {
-        if (is_unborn(recorder, thread)) {
-            *out = NULL;
-            return 0;
-        }
         int code = add_track(recorder, thread, now, &recorder->by_index[index], err);
         if (code)
             return code;
@@ -190,8 +168,7 @@ static int update_name(struct pyi_recorder *recorder, struct pyi_track *track,
     return pyi_track_rename(track, &recorder->ledger, shown_name(thread, provisional), err);
 }
 
-/* ---- rounds -----------------------------------------------------------------------------------
- */
+/* ---- rounds --------------------------------------------------------------------------------- */
 
 const struct pyi_stack *pyi_round_main(const struct pyi_round *round)
 {
@@ -216,7 +193,7 @@ static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *sta
 {
     struct pyi_track *track = NULL;
     int code = find_track(recorder, stack->thread, now, &track, err);
-    if (code || !track)
+    if (code)
         return code;
     if (!track->tid && stack->thread->tid)
         update_tid(recorder, track, stack->thread);
@@ -240,15 +217,25 @@ static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *sta
     return code;
 }
 
+/* A sign for those who watch us: from here on there is something to report. */
+static void log_first_sample(const struct pyi_recorder *recorder)
+{
+    const struct pyi_log log = {recorder->options.log, recorder->options.context};
+    pyi_log(&log, "record", "%s: first sample", recorder->launched ? "launched" : "attached");
+}
+
 int pyi_recorder_take_round(struct pyi_recorder *recorder, const struct pyi_round *round,
                             uint64_t now, bool counted, struct pyi_error *err)
 {
+    const bool first = !recorder->samples;
     for (size_t i = 0; i < round->count; i++) {
         int code = take_stack(recorder, &round->stacks[i], now, counted, err);
         if (code)
             return code;
     }
     recorder->last_round = now;
+    if (first && recorder->samples)
+        log_first_sample(recorder);
     return 0;
 }
 

@@ -85,8 +85,7 @@ static bool is_gap(const struct pyi_ledger *ledger, uint64_t time)
     return time > ledger->interval * (LATE_INTERVALS + 1); /* fits: intervals are <= 1e18 ns */
 }
 
-/* ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records -------------------------------------------------------------------------------- */
 
 static int set_time(struct pyi_track *track, struct pyi_slot *slot, uint64_t time,
                     struct pyi_error *err)
@@ -213,7 +212,7 @@ void pyi_track_deinit(struct pyi_track *track)
     free(track->levels);
     free(track->slots);
     free(track->long_times);
-    free(track->jumps);
+    free(track->leaps);
     *track = (struct pyi_track){0};
 }
 
@@ -229,7 +228,7 @@ uint64_t pyi_track_memory(const struct pyi_track *track)
            track->level_capacity * sizeof(*track->levels) +
            track->slot_capacity * sizeof(*track->slots) +
            track->long_capacity * sizeof(*track->long_times) +
-           track->jump_capacity * sizeof(*track->jumps);
+           track->leap_capacity * sizeof(*track->leaps);
 }
 
 /* The same frames as `stack` above another thread frame. `path` is scratch. */
@@ -295,13 +294,11 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
     if (!track->count) {
         track->start = begin;
     } else if (begin > track->accounted) {
-        if (!pyi_array_reserve(&track->jumps, &track->jump_capacity, track->jump_count + 1,
-                               sizeof(*track->jumps)))
+        if (!pyi_array_reserve(&track->leaps, &track->leap_capacity, track->leap_count + 1,
+                               sizeof(*track->leaps)))
             return pyi_error_nomem(err);
-        track->jumps[track->jump_count++] = (struct pyi_attach_jump){
-            .record = track->count,
-            .seconds = (double)(begin - track->accounted) / 1e9,
-        };
+        track->leaps[track->leap_count++] =
+            (struct pyi_leap){.record = track->count, .begin = begin};
         track->parted = true;
     }
     track->accounted = begin;
@@ -309,8 +306,7 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
     return 0;
 }
 
-/* ---- a delivered stack -------------------------------------------------------------------------
- */
+/* ---- a delivered stack ---------------------------------------------------------------------- */
 
 /* Where the new stack leaves the old one. */
 struct parting {

@@ -34,6 +34,12 @@ struct pyi_slot {
     uint32_t time;
 };
 
+/* `record` begins at `begin` (ns of the clock), not where the one before it ended. */
+struct pyi_leap {
+    size_t record;
+    uint64_t begin;
+};
+
 /* One frame of the last delivered stack. */
 struct pyi_level {
     const struct pyi_code *code; /* dangles once its target is closed: see pyi_track_detach() */
@@ -61,8 +67,8 @@ struct pyi_track {
     struct pyi_slot *slots;
     uint64_t *long_times;
     size_t count, slot_capacity, long_count, long_capacity;
-    struct pyi_attach_jump *jumps;
-    size_t jump_count, jump_capacity;
+    struct pyi_leap *leaps;
+    size_t leap_count, leap_capacity;
     bool parted;        /* the next record must not join the last: time passed in between */
     uint64_t start;     /* when the first record begins, ns of the clock */
     uint64_t accounted; /* up to here time has been given to records */

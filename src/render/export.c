@@ -7,6 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/number.h"
+#include <math.h>
 
 const char *const pyi_export_options[] = {"show_all", "timeline", "processor_options", NULL};
 
@@ -153,6 +154,39 @@ uint32_t pyi_export_lane_node(const struct pyi_session *session, uint32_t stack)
         first = node;
     }
     return lane == PYI_STACK_ROOT ? first : lane;
+}
+
+static bool put_begin(struct pyi_map *begins, uint64_t record, double seconds)
+{
+    uint64_t bits;
+    if (!isfinite(seconds) || record == UINT64_MAX)
+        return true;
+    memcpy(&bits, &seconds, sizeof(bits));
+    return pyi_map_put(begins, record, bits);
+}
+
+bool pyi_export_begins(const struct pyi_session *session, struct pyi_map *out)
+{
+    const struct pyi_attach *attach = pyi_session_attach(session);
+    for (size_t i = 0; attach && i < attach->thread_count; i++) {
+        const struct pyi_attach_thread *thread = &attach->threads[i];
+        if (thread->records && !put_begin(out, thread->first, thread->start))
+            return false;
+        for (size_t j = 0; j < thread->jump_count; j++)
+            if (thread->jumps[j].record < thread->records &&
+                !put_begin(out, thread->first + thread->jumps[j].record, thread->jumps[j].seconds))
+                return false;
+    }
+    return true;
+}
+
+bool pyi_export_begin_of(const struct pyi_map *begins, uint64_t record, double *seconds)
+{
+    uint64_t bits;
+    if (!pyi_map_get(begins, record, &bits))
+        return false;
+    memcpy(seconds, &bits, sizeof(bits));
+    return true;
 }
 
 struct pyi_text pyi_export_safe(struct pyi_text text, struct pyi_strbuf *scratch)

@@ -3,6 +3,7 @@
 #ifndef PYI_RENDER_EXPORT_H
 #define PYI_RENDER_EXPORT_H
 
+#include "src/base/hash.h"
 #include "src/base/text.h"
 #include "src/render/options.h"
 
@@ -40,6 +41,13 @@ void pyi_export_split(struct pyi_text info, struct pyi_export_info *out);
 /* The trie node that begins the thread of a stack: its thread frame, or the stack's first frame.
  * The stack must not be empty. */
 uint32_t pyi_export_lane_node(const struct pyi_session *session, uint32_t stack);
+
+/* When records of threads begin that do not begin where the one before them ended: the first of
+ * each thread and those behind a jump. Record's index -> bits of the seconds after start_time.
+ * False on lack of memory. */
+bool pyi_export_begins(const struct pyi_session *session, struct pyi_map *out);
+/* Whether the record is one of those; `*seconds` is then its begin. */
+bool pyi_export_begin_of(const struct pyi_map *begins, uint64_t record, double *seconds);
 
 /* Text made safe for formats that want valid UTF-8 without controls; borrowed from `scratch`. */
 struct pyi_text pyi_export_safe(struct pyi_text text, struct pyi_strbuf *scratch);

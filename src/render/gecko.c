@@ -19,6 +19,7 @@ enum { SAMPLES_AT_MOST = 2000000, NO_STACK = UINT32_MAX };
 
 struct sample {
     uint32_t lane, stack;
+    uint64_t record; /* its index in the session */
     double seconds;
 };
 
@@ -30,8 +31,9 @@ struct stack_row {
 struct writer {
     const struct pyi_session *session;
     struct pyi_output output;
-    double step;          /* seconds between samples */
-    struct pyi_map lanes; /* lane's trie node -> lane */
+    double step;           /* seconds between samples */
+    struct pyi_map lanes;  /* lane's trie node -> lane */
+    struct pyi_map begins; /* see pyi_export_begins() */
     uint32_t *lane_nodes;
     size_t lane_count, lane_capacity;
     struct sample *samples; /* all records, sorted by lane when there are several */
@@ -51,6 +53,7 @@ struct writer {
 static void writer_deinit(struct writer *writer)
 {
     pyi_map_deinit(&writer->lanes);
+    pyi_map_deinit(&writer->begins);
     pyi_map_deinit(&writer->stack_rows);
     pyi_map_deinit(&writer->frame_rows);
     free(writer->lane_nodes);
@@ -81,7 +84,10 @@ static uint32_t lane_of(struct writer *writer, uint32_t stack)
 static int collect(struct writer *writer, struct pyi_error *err)
 {
     struct pyi_record record;
+    uint64_t index = 0;
     double total = 0;
+    if (!pyi_export_begins(writer->session, &writer->begins))
+        return pyi_error_nomem(err);
     for (uint64_t cursor = 0; pyi_session_next_record(writer->session, &cursor, &record);) {
         uint32_t lane = lane_of(writer, record.stack);
         if (lane == NO_STACK ||
@@ -89,7 +95,7 @@ static int collect(struct writer *writer, struct pyi_error *err)
                                sizeof(*writer->samples)))
             return pyi_error_nomem(err);
         writer->samples[writer->sample_count++] =
-            (struct sample){lane, record.stack, record.seconds.value};
+            (struct sample){lane, record.stack, index++, record.seconds.value};
         total += fmax(record.seconds.value, 0);
     }
     double interval = pyi_session_number(writer->session, PYI_SESSION_MAX_INTERVAL).value;
@@ -177,6 +183,9 @@ static void put_samples(struct writer *writer, uint32_t lane, double clock)
         if (sample->lane != lane)
             break;
         uint32_t row = stack_row(writer, sample->stack);
+        double begin;
+        if (pyi_export_begin_of(&writer->begins, sample->record, &begin))
+            clock = fmax(clock, begin);
         double count = fmin(fmax(round(sample->seconds / writer->step), 1), SAMPLES_AT_MOST);
         for (double at = 0; at < count && !writer->output.code; at++) {
             put_sample(writer, first ? "" : ", ", row, clock + at * sample->seconds / count);

@@ -3,8 +3,9 @@
  *
  * In: a session and options. Out: upstream's bytes, with two exceptions that ordinary reports do
  * not show: control characters in names of the target are made visible, and idle threads of our
- * own recordings are left out and counted. Indented text of a deep tree is quadratic: it is
- * streamed, only one indent is held. */
+ * own recordings are left out and counted. `header=compact` and `colors=terminal` choose looks of
+ * ours, which are the only ones to mark waiting, to shorten paths and to narrow deep indents.
+ * Indented text of a deep tree is quadratic: it is streamed, only one indent is held. */
 #include "src/render/rows.h"
 
 #include "src/base/array.h"
@@ -13,9 +14,11 @@
 #include "src/base/number.h"
 #include "src/base/output.h"
 #include "src/render/options.h"
+#include <limits.h>
 #include <math.h>
 #include <pyinstrument.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* What is known of a group once somebody asked. */
 struct group_facts {
@@ -30,6 +33,12 @@ struct report {
     double total; /* the root's time */
     int decimals;
     bool unicode, color, percent, flat, flat_self, brief, show_all;
+    bool compact; /* our header, and what goes with it */
+    bool themed;  /* the terminal's own 16 colours instead of upstream's */
+    bool waiting; /* frames that wait are marked */
+    double states[4];
+    size_t width;               /* columns lines should fit, 0 any */
+    const char *host;           /* file names become links of this host, NULL no links */
     struct group_facts *groups; /* by group index */
     size_t group_capacity;
     bool failed;
@@ -58,6 +67,13 @@ static bool needs_care(struct pyi_text text)
 static void put_name(struct report *report, struct pyi_text text, bool keep_newlines)
 {
     struct pyi_output *output = &report->output;
+    if (report->compact) {
+        PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf safe = {0};
+        pyi_strbuf_safe(&safe, text, PYI_TEXT_STRICT);
+        pyi_output_text(output, pyi_strbuf_get(&safe));
+        report->failed = report->failed || safe.failed;
+        return;
+    }
     if (!needs_care(text)) {
         pyi_output_text(output, text);
         return;
@@ -83,15 +99,27 @@ static void put_color(struct report *report, const char *codes)
         pyi_output_string(&report->output, codes);
 }
 
-static const char *time_color(double proportion)
+static const char *time_color(const struct report *report, double proportion)
 {
     if (proportion > 0.6)
-        return "\033[31m";
+        return report->themed ? "\033[1;31m" : "\033[31m";
     if (proportion > 0.2)
         return "\033[33m";
     if (proportion > 0.05)
         return "\033[32m";
-    return "\033[92m\033[2m";
+    return report->themed ? "\033[2m" : "\033[92m\033[2m";
+}
+
+static const char *name_color(const struct report *report, const struct pyi_frame *frame,
+                              bool waits)
+{
+    if (!report->themed)
+        return pyi_frame_is_application_code(frame) ? "\033[48;5;24m\033[38;5;15m" : "";
+    if (waits)
+        return "\033[36m";
+    if (pyi_frame_is_synthetic_leaf(frame))
+        return "\033[2m";
+    return pyi_frame_is_application_code(frame) ? "\033[1m" : "";
 }
 
 /* ---- header ---- */
@@ -132,27 +160,140 @@ static void put_header(struct report *report)
     pyi_output_string(output, "\n\n");
 }
 
+/* Which processes were recorded, as far as the session says. */
+static void put_processes(struct report *report)
+{
+    const struct pyi_attach *attach = pyi_session_attach(report->session);
+    if (!attach || !attach->process_count)
+        return;
+    if (attach->process_count > 1) {
+        pyi_output_format(&report->output, "   %zu processes", attach->process_count);
+        return;
+    }
+    pyi_output_string(&report->output, "   Python ");
+    put_name(report, attach->processes[0].python, false);
+    pyi_output_format(&report->output, ", pid %lld", (long long)attach->processes[0].pid);
+}
+
+static void put_states(struct report *report)
+{
+    static const char *const labels[] = {[PYI_STATE_RUNNING] = "on CPU",
+                                         [PYI_STATE_WAITING] = "  waiting",
+                                         [PYI_STATE_GIL_WAIT] = "  GIL wait"};
+    const double *states = report->states;
+    double known =
+        states[PYI_STATE_RUNNING] + states[PYI_STATE_WAITING] + states[PYI_STATE_GIL_WAIT];
+    if (!(known > 0))
+        return;
+    for (int i = PYI_STATE_RUNNING; i <= PYI_STATE_GIL_WAIT; i++)
+        pyi_output_format(&report->output, "%s %.0f %%", labels[i], 100 * states[i] / known);
+    pyi_output_char(&report->output, '\n');
+}
+
+enum { COMPACT_WIDTH = 72 };
+
+/* What was it, how long, how much of it on a processor. */
+static void put_compact_header(struct report *report)
+{
+    struct pyi_output *output = &report->output;
+    struct pyi_text description = pyi_session_target_description(report->session);
+    double duration = pyi_session_number(report->session, PYI_SESSION_DURATION).value;
+    double cpu = pyi_session_number(report->session, PYI_SESSION_CPU_TIME).value;
+    double interval = pyi_session_number(report->session, PYI_SESSION_MAX_INTERVAL).value;
+    char start[32], time[32];
+    pyi_render_start_time(report->session, "%H:%M:%S", start, sizeof(start));
+    put_name(report, description, false);
+    size_t used = pyi_text_columns(description) + strlen(start);
+    pyi_output_format(output, "%*s%s\n", used + 2 < COMPACT_WIDTH ? (int)(COMPACT_WIDTH - used) : 2,
+                      "", start);
+    put_fixed(report, PYI_SESSION_DURATION, 0);
+    pyi_output_format(output, " s   %.0f samples at %s   CPU ",
+                      pyi_session_number(report->session, PYI_SESSION_SAMPLE_COUNT).value,
+                      pyi_number_seconds(interval, time));
+    put_fixed(report, PYI_SESSION_CPU_TIME, 0);
+    pyi_output_string(output, " s");
+    if (duration > 0)
+        pyi_output_format(output, " (%.0f %%)", 100 * cpu / duration);
+    put_processes(report);
+    pyi_output_char(output, '\n');
+    put_states(report);
+    pyi_output_char(output, '\n');
+}
+
 static void put_dots(struct pyi_output *output, int count)
 {
     while (count--)
         pyi_output_char(output, '.');
 }
 
+#define BRIEF_INDENT 20 /* of the original's template, whose common margin it takes away */
+
+/* Takes the first line off; false when it was the last. */
+static bool next_line(struct pyi_text *rest, struct pyi_text *line)
+{
+    const char *end = rest->length ? memchr(rest->data, '\n', rest->length) : NULL;
+    *line = (struct pyi_text){rest->data, end ? (size_t)(end - rest->data) : rest->length};
+    size_t used = line->length + (end ? 1 : 0);
+    rest->data += used;
+    rest->length -= used;
+    return end != NULL;
+}
+
+static size_t count_leading(struct pyi_text line, const char *characters)
+{
+    size_t count = 0;
+    while (count < line.length && line.data[count] && strchr(characters, line.data[count]))
+        count++;
+    return count;
+}
+
+static bool is_blank(struct pyi_text line)
+{
+    return count_leading(line, " \t\r\v\f") == line.length;
+}
+
+/* Blanks that all lines of the template begin with, once the description stands in it. */
+static size_t common_margin(struct pyi_text description)
+{
+    size_t margin = BRIEF_INDENT;
+    struct pyi_text line;
+    bool more = next_line(&description, &line);
+    while (more) {
+        more = next_line(&description, &line);
+        size_t blanks = count_leading(line, " ");
+        if (!is_blank(line) && blanks < margin)
+            margin = blanks;
+    }
+    return margin;
+}
+
 static void put_brief_header(struct report *report)
 {
-    pyi_output_string(&report->output, "\npyinstrument ");
-    put_dots(&report->output, 40);
-    pyi_output_string(&report->output, "\n.\n.  ");
-    put_name(report, pyi_session_target_description(report->session), true);
-    pyi_output_string(&report->output, "\n.\n");
+    struct pyi_output *output = &report->output;
+    struct pyi_text rest = pyi_session_target_description(report->session);
+    const size_t margin = common_margin(rest), indent = BRIEF_INDENT - margin;
+    pyi_output_format(output, "\n%*spyinstrument ", (int)indent, "");
+    put_dots(output, 40);
+    pyi_output_format(output, "\n%*s.\n%*s.  ", (int)indent, "", (int)indent, "");
+    struct pyi_text line;
+    bool more = next_line(&rest, &line);
+    put_name(report, line, false);
+    while (more) {
+        more = next_line(&rest, &line);
+        pyi_output_char(output, '\n');
+        if (!is_blank(line))
+            put_name(report, (struct pyi_text){line.data + margin, line.length - margin}, false);
+    }
+    pyi_output_format(output, "\n%*s.\n", (int)indent, "");
 }
 
 /* ---- frame lines ---- */
 
-static void put_value(struct report *report, double time)
+/* Returns its columns. */
+static size_t put_value(struct report *report, double time)
 {
     char digits[340];
-    put_color(report, time_color(report->total == 0 ? 1 : time / report->total));
+    put_color(report, time_color(report, report->total == 0 ? 1 : time / report->total));
     if (report->percent) {
         pyi_number_fixed(report->total == 0 ? 100 : time / report->total * 100, 1, digits);
         strcat(digits, "%");
@@ -162,36 +303,72 @@ static void put_value(struct report *report, double time)
     pyi_output_string(&report->output, digits);
     put_color(report, "\033[0m");
     pyi_output_char(&report->output, ' ');
+    return strlen(digits) + 1;
 }
 
-static void put_position(struct report *report, const struct pyi_frame *frame)
+/* Begins a link to the frame's file. False: it has none that could be opened. */
+static bool begin_link(struct report *report, const struct pyi_frame *frame, const char *line)
+{
+    struct pyi_text path = pyi_frame_file_path(frame);
+    if (!report->host || !path.length || path.data[0] != '/')
+        return false;
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf address = {0};
+    pyi_strbuf_address_path(&address, path);
+    pyi_output_format(&report->output, "\033]8;;file://%s%s%s%s\033\\", report->host,
+                      pyi_strbuf_get(&address).data, *line ? "#" : "", *line ? line + 1 : "");
+    report->failed = report->failed || address.failed;
+    return true;
+}
+
+enum { LEAST_PATH = 12 }; /* columns of a path that are kept however narrow the terminal is */
+
+/* `used`: columns of the line before it. */
+static void put_position(struct report *report, const struct pyi_frame *frame, size_t used)
 {
     struct pyi_text path = pyi_frame_short_path(frame);
-    int64_t line;
+    int64_t number;
+    char line[24] = "";
     if (!path.length)
         return;
+    if (!pyi_frame_is_synthetic(frame) && pyi_frame_line(frame, &number) && number)
+        snprintf(line, sizeof(line), ":%lld", (long long)number);
     put_color(report, "\033[2m");
+    bool link = begin_link(report, frame, line);
+    size_t room = report->width > used + strlen(line) ? report->width - used - strlen(line) : 0;
+    room = room < LEAST_PATH ? LEAST_PATH : room;
+    if (report->width && pyi_text_columns(path) > room) {
+        pyi_output_string(&report->output, report->unicode ? "\u2026" : "...");
+        path = pyi_text_tail(path, room - (report->unicode ? 1 : 3));
+    }
     put_name(report, path, false);
-    if (!pyi_frame_is_synthetic(frame) && pyi_frame_line(frame, &line) && line)
-        pyi_output_format(&report->output, ":%lld", (long long)line);
+    pyi_output_string(&report->output, line);
+    if (link)
+        pyi_output_string(&report->output, "\033]8;;\033\\");
     put_color(report, "\033[0m");
 }
 
-static void put_frame(struct report *report, const struct pyi_frame *frame, double time)
+/* `used`: columns of the indent. */
+static void put_frame(struct report *report, const struct pyi_frame *frame, double time,
+                      size_t used)
 {
     struct pyi_output *output = &report->output;
-    struct pyi_text class_name = pyi_frame_class_name(frame);
-    put_value(report, time);
-    if (pyi_frame_is_application_code(frame))
-        put_color(report, "\033[48;5;24m\033[38;5;15m");
+    struct pyi_text class_name = pyi_frame_class_name(frame), function = pyi_frame_function(frame);
+    const bool waits = report->waiting && pyi_frame_is_waiting(frame);
+    const char *suffix = waits ? " (waiting)" : "";
+    used += put_value(report, time);
+    put_color(report, name_color(report, frame, waits));
     if (class_name.length) {
         put_name(report, class_name, false);
         pyi_output_char(output, '.');
     }
-    put_name(report, pyi_frame_function(frame), false);
+    put_name(report, function, false);
+    pyi_output_string(output, suffix);
     put_color(report, "\033[0m");
     pyi_output_string(output, "  ");
-    put_position(report, frame);
+    if (report->width)
+        used += pyi_text_columns(class_name) + (class_name.length > 0) +
+                pyi_text_columns(function) + strlen(suffix) + 2;
+    put_position(report, frame, used);
     pyi_output_char(output, '\n');
 }
 
@@ -287,7 +464,10 @@ static void put_group(struct report *report, const struct pyi_frame_group *group
     bool cut = prefix_bytes(text, LIBRARIES_WIDTH) < text.length;
     if (cut)
         text.length = prefix_bytes(text, LIBRARIES_WIDTH - 3);
-    pyi_output_format(&report->output, "   [%zu frames hidden]  ", facts_of(report, group).hidden);
+    pyi_output_string(&report->output, "   ");
+    if (report->themed)
+        put_color(report, "\033[2m");
+    pyi_output_format(&report->output, "[%zu frames hidden]  ", facts_of(report, group).hidden);
     put_color(report, "\033[2m");
     put_name(report, text, false);
     if (cut)
@@ -307,6 +487,17 @@ static const struct marks unicode_marks = {"├─ ", "│  ", "└─ ", "   "}
 static const struct marks ascii_marks = {"|- ", "|  ", "`- ", "   "};
 static const struct marks group_marks = {"      ", "      ", "      ", "      "};
 static const struct marks hidden_marks = {"", "", "", ""};
+/* Of our own look, for deep trees. */
+static const struct marks narrow_unicode_marks = {"├", "│", "└", " "};
+static const struct marks narrow_ascii_marks = {"|", "|", "`", " "};
+enum { DEEP = 30 };
+
+static const struct marks *marks_at(const struct report *report, size_t depth)
+{
+    if (report->compact && depth >= DEEP)
+        return report->unicode ? &narrow_unicode_marks : &narrow_ascii_marks;
+    return report->unicode ? &unicode_marks : &ascii_marks;
+}
 
 /* One frame whose children are being printed. */
 struct level {
@@ -338,10 +529,13 @@ static bool enter(struct report *report, struct walk *walk, const struct pyi_fra
     const struct pyi_frame_group *group = pyi_frame_group(frame);
     bool shown = is_shown(report, frame);
     if (shown) {
-        marks = report->unicode ? &unicode_marks : &ascii_marks;
+        marks = marks_at(report, walk->depth);
         pyi_output_text(output, pyi_strbuf_get(&walk->indent));
         pyi_output_string(output, mark);
-        put_frame(report, frame, pyi_frame_time(frame));
+        size_t used = report->width ? pyi_text_columns(pyi_strbuf_get(&walk->indent)) +
+                                          pyi_text_columns(pyi_text(mark))
+                                    : 0;
+        put_frame(report, frame, pyi_frame_time(frame), used);
     }
     pyi_strbuf_string(&walk->indent, bar);
     if (shown && group && frame == pyi_group_root(group) && !facts_of(report, group).ignored) {
@@ -430,7 +624,7 @@ static void put_flat(struct report *report, const struct pyi_frame *root)
         qsort(rows, identifiers.count, sizeof(*rows), compare_rows);
         for (size_t i = 0; i < identifiers.count; i++)
             if (report->show_all || rows[i].value / report->total > 0.001)
-                put_frame(report, rows[i].frame, rows[i].value);
+                put_frame(report, rows[i].frame, rows[i].value, 0);
     } else {
         report->failed = true;
     }
@@ -478,11 +672,27 @@ static int render_text(struct pyi_session *session, const struct pyi_render_opti
                      pyi_option_is(options, "flat_time", "self"),
         .brief = pyi_option_true(options, "short_mode"),
         .show_all = pyi_option_true(options, "show_all"),
+        .compact = pyi_option_is(options, "header", "compact"),
+        .themed = pyi_option_is(options, "colors", "terminal"),
     };
+    double width;
+    if (pyi_option_number(options, "width", &width) && width >= 1 && width < 1e6)
+        report.width = (size_t)width;
+    char host[HOST_NAME_MAX + 1] = "";
+    if (pyi_option_true(options, "hyperlinks") && gethostname(host, sizeof(host) - 1) == 0)
+        report.host = host;
     unsigned flags = pyi_option_true(options, "idle") ? 0 : PYI_TREE_WITHOUT_IDLE;
     int code = pyi_render_tree(session, options, flags, PYI_LIST_TEXT, &report.tree, err);
     if (code)
         return code;
+    report.themed =
+        report.themed || (report.compact && !pyi_option_is(options, "colors", "upstream"));
+    report.waiting = report.themed || report.compact;
+    if (report.waiting) {
+        code = pyi_tree_read_states(report.tree, report.states, err);
+        if (code)
+            return code;
+    }
     const struct pyi_frame *root = pyi_tree_root(report.tree);
     report.total = root ? pyi_frame_time(root) : 0;
     pyi_output_init(&report.output, sink);
@@ -492,6 +702,9 @@ static int render_text(struct pyi_session *session, const struct pyi_render_opti
         pyi_output_string(&report.output, ".  \n");
         put_dots(&report.output, 53);
         pyi_output_string(&report.output, "\n\n");
+    } else if (report.compact) {
+        put_compact_header(&report);
+        put_body(&report);
     } else {
         put_header(&report);
         put_body(&report);
@@ -501,20 +714,30 @@ static int render_text(struct pyi_session *session, const struct pyi_render_opti
     return !code && report.failed ? pyi_error_nomem(err) : code;
 }
 
+static int check_choice(const struct pyi_render_options *options, const char *key, const char *a,
+                        const char *b, struct pyi_error *err)
+{
+    if (!pyi_option_present(options, key) || pyi_option_is(options, key, a) ||
+        pyi_option_is(options, key, b))
+        return 0;
+    return pyi_error_set(err, PYI_E_INVALID, "%s must be %s or %s", key, a, b);
+}
+
 static int check_text(const struct pyi_render_options *options, struct pyi_error *err)
 {
     if (pyi_option_true(options, "flat") && pyi_option_true(options, "timeline"))
         return pyi_error_set(err, PYI_E_INVALID, "Cannot use timeline and flat options together.");
-    return 0;
+    int code = check_choice(options, "header", "art", "compact", err);
+    return code ? code : check_choice(options, "colors", "upstream", "terminal", err);
 }
 
 const struct pyi_renderer pyi_renderer_text = {
     .name = "text",
     .class_name = "ConsoleRenderer",
     .extensions = (const char *const[]){".txt", NULL},
-    .options =
-        (const char *const[]){"show_all", "timeline", "processor_options", "unicode", "color",
-                              "flat", "time", "flat_time", "short_mode", "idle", NULL},
+    .options = (const char *const[]){"show_all", "timeline", "processor_options", "unicode",
+                                     "color", "flat", "time", "flat_time", "short_mode", "idle",
+                                     "header", "colors", "width", "hyperlinks", NULL},
     .flags = PYI_RENDERER_TREE | PYI_RENDERER_TEXT,
     .check = check_text,
     .render = render_text,

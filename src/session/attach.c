@@ -534,13 +534,18 @@ static void *joined(struct pyi_arena *arena, const void *array, size_t count, co
     return copy;
 }
 
-static bool own_thread(struct pyi_arena *arena, struct pyi_attach_thread *thread)
+/* Times of the copy are `seconds` later. */
+static bool own_thread(struct pyi_arena *arena, struct pyi_attach_thread *thread, double seconds)
 {
-    thread->jumps =
-        joined(arena, thread->jumps, thread->jump_count, NULL, 0, sizeof(*thread->jumps));
+    struct pyi_attach_jump *jumps =
+        joined(arena, thread->jumps, thread->jump_count, NULL, 0, sizeof(*jumps));
     thread->states =
         joined(arena, thread->states, thread->state_count, NULL, 0, sizeof(*thread->states));
-    return thread->jumps && thread->states && own_texts(arena, thread_fields, (char *)thread);
+    for (size_t i = 0; jumps && i < thread->jump_count; i++)
+        jumps[i].seconds += seconds;
+    thread->start += seconds;
+    thread->jumps = jumps;
+    return jumps && thread->states && own_texts(arena, thread_fields, (char *)thread);
 }
 
 static bool join_processes(struct pyi_arena *arena, struct pyi_attach *attach,
@@ -572,8 +577,7 @@ static bool join_threads(struct pyi_arena *arena, struct pyi_attach *attach,
         struct pyi_attach_thread *thread = &all[attach->thread_count + i];
         thread->process += (uint32_t)attach->process_count;
         thread->first += records;
-        thread->start += seconds;
-        if (!own_thread(arena, thread))
+        if (!own_thread(arena, thread, seconds))
             return false;
     }
     attach->threads = all;

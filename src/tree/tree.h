@@ -29,9 +29,10 @@ struct pyi_identifier {
     enum pyi_synthetic synthetic;
     enum pyi_origin origin;
     bool has_path, has_line, has_short_path;
-    struct pyi_frame *seen; /* aggregation: the child of ... */
-    uint64_t seen_epoch;    /* ... the frame with this number that has the identifier */
-    signed char hidden;     /* grouping: pattern verdict on the path, see processors.c */
+    struct pyi_frame *seen;   /* aggregation: the child of ... */
+    uint64_t seen_epoch;      /* ... the frame with this number that has the identifier */
+    double observed, waiting; /* own seconds in a known state, and of those waiting */
+    signed char hidden;       /* grouping: pattern verdict on the path, see processors.c */
 };
 
 /* One distinct frame info string: an identifier with a list of attributes. */

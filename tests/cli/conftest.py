@@ -64,6 +64,25 @@ class Tool:
         return subprocess.Popen([BINARY, *map(str, arguments)], cwd=self.folder,
                                 env=dict(self.env, **(env or {})), text=True, **options)
 
+    @staticmethod
+    def wait_for(process, text):
+        """Returns when the program's stderr has shown `text`; byte by byte, so that
+        communicate() gets the rest."""
+        seen = b""
+        end = time.monotonic() + LIMIT
+        while text.encode() not in seen:
+            assert time.monotonic() < end, seen
+            if select.select([process.stderr], [], [], 0.2)[0]:
+                piece = os.read(process.stderr.fileno(), 1)
+                assert piece, seen
+                seen += piece
+
+    def recording(self, *arguments, **options):
+        """Starts the binary and returns once it has taken its first sample."""
+        process = self.start("--debug=record", *arguments, **options)
+        self.wait_for(process, ": first sample\n")
+        return process
+
     def terminal(self, *arguments, env=None, on_text=None, seconds=LIMIT):
         """Everything in one pseudo-terminal. `on_text(text, fd, pid)` sees it grow. Returns the
         status as waitpid() gives it and the text."""

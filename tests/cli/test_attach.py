@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -45,8 +44,7 @@ def test_outfile(tool, worker):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_ends_with_a_report(tool, worker, number):
-    process = tool.start("--progress", "never", "--debug", "all", "--pid", worker.pid)
-    time.sleep(1.0)  # long enough to have attached: there is no sign of it to wait for
+    process = tool.recording("--progress", "never", "--pid", worker.pid)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
@@ -70,8 +68,7 @@ def test_the_second_interrupt_gives_up_the_report(tool, worker):
 
 
 def test_the_end_of_the_target_is_no_error(tool, worker):
-    process = tool.start("--pid", worker.pid)
-    time.sleep(0.7)
+    process = tool.recording("--pid", worker.pid)
     worker.kill()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err

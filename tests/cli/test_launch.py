@@ -169,11 +169,10 @@ def test_interrupt_at_the_terminal(tool):
     sent = []
 
     def press(text, fd, pid):
-        if "go" in text and not sent:
+        if "go" in text and "launched: first sample" in text and not sent:
             sent.append(1)
-            time.sleep(0.4)  # so that there is something to report
             os.write(fd, b"\x03")
-    status, text = tool.terminal("-o", "r.json", "s.py", on_text=press)
+    status, text = tool.terminal("--debug=record", "-o", "r.json", "s.py", on_text=press)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT
     assert "KeyboardInterrupt" in text
     assert json.loads((tool.folder / "r.json").read_text())["root_frame"]

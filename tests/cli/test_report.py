@@ -3,11 +3,12 @@
 import json
 import os
 import stat
+import subprocess
 import time
 
 import pytest
 
-from conftest import HINT, frame, make_session
+from conftest import BINARY, HINT, frame, make_session
 
 ID = "2023-11-14T22-13-20"  # of make_session(), in UTC
 
@@ -345,3 +346,20 @@ def test_hostile_names_do_not_reach_the_terminal(tool):
     tool.write("h.pyisession", json.dumps(session))
     done = tool.run("--load", "h.pyisession", "--load", "missing\x1b[31m")
     assert done.returncode == 1 and "\x1b" not in done.stderr
+
+
+def test_outfile_that_is_a_mount_point(tool):
+    """As in a container whose report is bind-mounted: nothing can be renamed over it."""
+    session = tool.session()
+    report, inside = tool.write("report.txt", "old"), tool.write("inside.txt", "")
+    command = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c"]
+    mount = 'mount --bind "$1" "$2"'
+    allowed = subprocess.run([*command, mount, "sh", report, inside], capture_output=True)
+    if allowed.returncode != 0:
+        pytest.skip("cannot mount here: " + allowed.stderr.decode("utf-8", "replace").strip())
+    done = subprocess.run([*command, mount + ' && exec "$3" --load "$4" -o "$2"', "sh", report, inside,
+                           BINARY, session], capture_output=True, text=True, env=tool.env, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "work  main.py:10" in report.read_text()
+    assert inside.read_text() == ""
+    assert not [name for name in os.listdir(tool.folder) if name.startswith(".pyinstrument")]

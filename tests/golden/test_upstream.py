@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import generate
 import golden
 import lab
+import options as option_sets
 import reports
 import run
 
@@ -23,6 +24,20 @@ def ours():
     program = run.Ours()
     yield program
     program.close()
+
+
+def test_ten_recorded_sessions(figure):
+    """At least ten sessions of real pyinstrument, each as Unicode and ASCII, in colour, flat, percent,
+    short, show-all and timeline: the same bytes. (What is in the files is compared below.)"""
+    recorded = [file for file in FILES if os.path.basename(file).startswith("recorded-")]
+    count = 0
+    for file in recorded:
+        kept = [arguments for status, _, arguments, _ in golden.read(file) if status == 0]
+        missing = [chosen for chosen in option_sets.TEN if option_sets.command(chosen) not in kept]
+        assert not missing, (file, missing)
+        count += len(kept)
+    assert len(recorded) >= 10
+    figure("golden: %d sessions recorded by 5.1.3, %d answers of it", len(recorded), count)
 
 
 def test_there_are_enough():

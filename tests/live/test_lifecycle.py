@@ -51,7 +51,7 @@ class Counter:
 
 
 @pytest.mark.timeout(1200)
-def test_profiler_killed(targets, tmp_path, home):
+def test_profiler_killed(targets, tmp_path, home, figure):
     """SIGKILL at random moments, from before the attach to deep inside the recording."""
     counter = Counter(targets, tmp_path, threads=2)
     dice = random.Random(20)
@@ -64,6 +64,7 @@ def test_profiler_killed(targets, tmp_path, home):
         pyi.finish(process)
         counter.must_be_undisturbed()
         assert not out.exists(), "a killed recording left a file that looks finished"
+    figure("%d SIGKILLs of the profiler: target alive, untraced and advancing after each", KILLS)
 
 
 def report_of(out):
@@ -84,7 +85,7 @@ def ended_report(counter, home, out, disturb):
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
 @pytest.mark.parametrize("how", ["killed", "exits", "fails"])
-def test_target_ends(targets, tmp_path, home, interpreter, how):
+def test_target_ends(targets, tmp_path, home, interpreter, how, figure):
     orders = {"exits": b"exit 0\n", "fails": b"exit 7\n"}
     for number in range(ROUNDS):
         counter = Counter(targets, tmp_path, interpreter)
@@ -101,6 +102,8 @@ def test_target_ends(targets, tmp_path, home, interpreter, how):
         session = report_of(out)
         assert session.raw["duration"] < 25
         assert str(counter.pid) in run.errors, "not a word about the end of the target: %r" % run
+        targets.pop().close()
+    figure("target %s in mid-recording, %s: %d times a report and status 0", how, interpreter, ROUNDS)
 
 
 def test_target_is_reaped_while_recording(targets, tmp_path, home):
@@ -116,7 +119,7 @@ def test_target_is_reaped_while_recording(targets, tmp_path, home):
 
 
 @pytest.mark.timeout(900)
-def test_target_becomes_another_program(targets, tmp_path, home):
+def test_target_becomes_another_program(targets, tmp_path, home, figure):
     for number in range(ROUNDS * 4):
         counter = Counter(targets, tmp_path)
         out = tmp_path / ("%d.pyisession" % number)
@@ -124,7 +127,9 @@ def test_target_becomes_another_program(targets, tmp_path, home):
             counter, home, out, lambda: counter.target.say(b"exec /bin/sleep 60\n"))
         assert run.status == 0, run
         assert report_of(out).raw["duration"] < 25
-        assert "sleep" in run.errors, run
+        assert "became another program" in run.errors, run
+        targets.pop().close()
+    figure("target exec'd in mid-recording: %d times a report and status 0", ROUNDS * 4)
 
 
 def test_target_becomes_another_python(targets, tmp_path, home):
@@ -146,20 +151,23 @@ def test_target_becomes_another_python(targets, tmp_path, home):
         session = report_of(out)
         assert session.seconds_with("after") > 0.2, run
         assert session.attach["notes"], "no note in the session"
+        targets.pop().close()
 
 
-def test_target_forks(targets, tmp_path, home):
+def test_target_forks(targets, tmp_path, home, figure):
     for number in range(ROUNDS * 4):
         counter = Counter(targets, tmp_path)
         out = tmp_path / ("%d.pyisession" % number)
-        process = pyi.start("--pid", counter.pid, "-d", "0.6", "-o", out, home=home)
-        pyi.wait_ticking(process)
+        process = pyi.start("--pid", counter.pid, "-d", "1.2", "-o", out, home=home)
+        pyi.wait_ticking(process, 5)
         counter.target.say(b"fork\n")
         assert counter.target.line() == b"forked"
         run = pyi.finish(process, timeout=20)
         assert run.status == 0, run
         report_of(out)
         counter.must_be_undisturbed()
+        targets.pop().close()
+    figure("target forked in mid-recording: %d times a report and status 0", ROUNDS * 4)
 
 
 def test_interrupt_ends_the_recording(targets, tmp_path, home):

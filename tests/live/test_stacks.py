@@ -54,12 +54,15 @@ def compare(told, thread, name, problems):
         problems.append("%s: %s" % (name, first_difference(told, thread["stack"])))
 
 
-def test_frames(pair):
-    _, truth, seen, _ = pair
+def test_frames(pair, figure):
+    interpreter, truth, seen, _ = pair
     threads = threads_by_ident(seen)
     problems = []
     for told in truth["threads"]:
         compare(told["stack"], threads.get(told["ident"]), told["name"], problems)
+    frames = sum(count for told in truth["threads"] for *_, count in told["stack"])
+    figure("stacks, %s: %d threads, %d frames, %d threads differ", interpreter, len(truth["threads"]),
+           frames, len(problems))
     assert not problems, "%d of %d threads differ\n%s" % (
         len(problems), len(truth["threads"]), "\n".join(problems),
     )
@@ -121,11 +124,11 @@ def test_at_rest(pair):
     assert state.startswith("S")
 
 
-def test_read_calls(pair):
+def test_read_calls(pair, figure):
     """In the steady state one or two system calls per thread and round."""
     interpreter, _, seen, _ = pair
     samples = (ROUNDS - 3) * len(seen["threads"])
     calls = seen["steady_calls"] / samples
-    print("%s: %.2f read calls per thread and round, %d bytes" % (
-        interpreter, calls, seen["steady_bytes"] / samples))
+    figure("stacks, %s: %.2f read calls per thread and round, %d bytes", interpreter, calls,
+           seen["steady_bytes"] / samples)
     assert calls <= 2.2

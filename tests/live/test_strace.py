@@ -38,8 +38,10 @@ def calls(lines, name):
     return [line for line in lines if re.match(r"\d+ +%s\(" % name, line)]
 
 
-def test_nothing_forbidden(traced):
-    _, lines, _ = traced
+def test_nothing_forbidden(traced, figure):
+    interpreter, lines, _ = traced
+    figure("strace, %s: %s", interpreter,
+           ", ".join("%d %s" % (len(calls(lines, name)), name) for name in FORBIDDEN[:3]))
     for name in FORBIDDEN:
         assert calls(lines, name) == [], name
 
@@ -50,11 +52,11 @@ def test_memory_is_never_opened_for_writing(traced):
     assert all("O_RDONLY" in line for line in opened), opened
 
 
-def test_reads_per_sample(traced):
+def test_reads_per_sample(traced, figure):
     interpreter, lines, session = traced
     samples = session.raw["sample_count"]
     reads = len(calls(lines, "process_vm_readv"))
-    print("%s: %d process_vm_readv calls for %d samples: %.2f each" % (
-        interpreter, reads, samples, reads / samples))
+    figure("strace, %s: %d process_vm_readv calls for %d samples, %.2f each", interpreter, reads, samples,
+           reads / samples)
     assert samples >= 300
     assert reads / samples <= 2.2

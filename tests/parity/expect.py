@@ -27,9 +27,11 @@ LARGEST = 30_000
 def chosen_sets(number, name):
     if name in WHOLE:
         return option_sets.EVERY
-    sets = option_sets.DATA if name.startswith("control-") else option_sets.RENDERING
+    sets = option_sets.RENDERING
     if name.startswith("bad-"):
         return [sets[0], ["-r", "json"], ["-o", "{out}.pyisession"]]
+    if name.startswith("recorded-"):
+        return [*option_sets.TEN, *(s for s in sets[number % 5 :: 5] if s not in option_sets.TEN)]
     return [sets[0], *(sets[(number * 7 + i * 5) % len(sets)] for i in range(6))]
 
 
@@ -43,6 +45,8 @@ def answers(real, number, name, data):
         kind = "stdout" if answer.outfile is None else "outfile"
         body = answer.out if answer.outfile is None else answer.outfile
         body = reports.masked(body, renderer) if answer.status == 0 else b""
+        if renderer == "text":
+            body = reports.with_visible_controls(body, data)
         if len(body) <= LARGEST:
             yield answer.status, kind, arguments, body
 
@@ -50,7 +54,8 @@ def answers(real, number, name, data):
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     for old in os.listdir(FOLDER):
-        os.unlink(os.path.join(FOLDER, old))
+        if old.endswith(".txt"):
+            os.unlink(os.path.join(FOLDER, old))
     total = 0
     with upstream.Upstream() as real:
         for number, (name, data) in enumerate([*generate.all_made(), *run.recorded()]):
@@ -59,7 +64,7 @@ def main():
             path = os.path.join(FOLDER, name + ".txt")
             golden.write(path, answers(real, number, name, data))
             total += os.path.getsize(path)
-    print("%d files, %d bytes" % (len(os.listdir(FOLDER)), total))
+    print("%d bytes" % total)
 
 
 if __name__ == "__main__":

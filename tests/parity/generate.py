@@ -263,6 +263,12 @@ def control_names():
                     for i, name in enumerate(odd[:7])], target_description="Line one\n\tline two")
 
 
+LONG_DESCRIPTIONS = [
+    "Program: -c\nimport x\nx.run()", "one\n" + " " * 24 + "two\n" + " " * 22 + "three",
+    "one\n     two\n\n  \t \n          three\n", "\n", "\nbehind", "one\n" + " " * 30,
+]
+
+
 def paths():
     odd = ["/srv/app/pkg/b.py", "/srv/other/c.py", "/srv/x.py", "/x.py", "/srv/app", "/srv/app/sub/",
            "/srv/app//dbl.py", "C:\\w\\g.py", "<weird/thing>", "./e.py", "e.py", "../up.py", "",
@@ -418,6 +424,8 @@ def hand_made():
                 "target_description", "cpu_time"):
         made["bad-without-" + key] = without(key)
     made["control-names"] = control_names()
+    for number, text in enumerate(LONG_DESCRIPTIONS):
+        made["control-description-%d" % number] = session([(under(f("a")), 1.0)], target_description=text)
     made["bad-line"] = bad_line()
     made["bad-nul-in-name"] = session([(under(f("\x00nul")), 1.0)])
     made["bad-lone-surrogate"] = session([(under(f("a\ud800b")), 1.0)])

@@ -95,8 +95,11 @@ PARSING = [
     ["-p", "short_mode=NaN"],
 ]
 
+# What every recorded session is compared in, also where real pyinstrument is not at hand.
+TEN = [[], ["--unicode"], ["--no-unicode"], ["--color"], ["-t"], ["--show-all"], ["-p", "flat"],
+       ["-p", "short_mode"], ["-p", "time=percent_of_total"], ["-r", "json"]]
+
 RENDERING = TEXT + JSON + SPEEDSCOPE + PSTATS + SESSION
-DATA = JSON + SPEEDSCOPE + PSTATS + SESSION
 EVERY = RENDERING + ERRORS + PARSING
 
 
@@ -104,7 +107,3 @@ def command(options):
     """Options first, so that a refused one is refused before the file is looked at."""
     return [*options, *LOAD]
 
-
-def for_session(name):
-    """All sets, but where text is ours to differ: it makes control characters safe."""
-    return DATA if name.startswith("control-") else EVERY

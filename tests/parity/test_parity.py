@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import generate
 import lab
 import options
+import record
 import run
 import upstream
 
@@ -30,20 +31,40 @@ def words(tally):
         len(tally.differences), tally.compared, "\n".join(parts), tally.summary())
 
 
-def test_made_sessions():
+def agree(figure, what, sessions, sets, tally):
+    figure("parity, %s: %d sessions × %d option sets = %d comparisons, %d different", what, sessions, sets,
+           tally.compared, len(tally.differences))
+    assert not tally.differences, words(tally)
+
+
+def test_there_are_enough(figure):
+    """At least 60 sessions, 10 of them of different real programs on all of 3.8 to 3.15."""
+    made, recorded = list(generate.all_made()), list(run.recorded())
+    names = {name for name, _ in recorded}
+    kept = [r for r in record.RECORDINGS if "recorded-" + r[0] in names]
+    programs = {next(word for word in arguments if not word.startswith("-")) for _, _, arguments in kept}
+    versions = {version for _, version, _ in kept}
+    figure("parity: %d made and %d recorded sessions of %d programs on %s; %d option sets", len(made),
+           len(recorded), len(programs), " ".join(sorted(versions, key=lambda v: int(v[2:]))),
+           len(options.EVERY))
+    assert len(kept) == len(recorded)
+    assert len(made) + len(recorded) >= 60
+    assert len(programs) >= 10
+    assert versions == {"3.%d" % minor for minor in range(8, 16)}
+    assert len(options.RENDERING) >= 30
+    assert len({tuple(chosen) for chosen in options.EVERY}) == len(options.EVERY)
+
+
+def test_made_sessions(figure):
     sessions = list(generate.all_made())
-    assert len(sessions) >= 60 and len(options.RENDERING) >= 30
-    tally = run.compare(sessions, run.everything, show=0)
-    assert not tally.differences, words(tally)
+    agree(figure, "made", len(sessions), len(options.EVERY), run.compare(sessions, run.everything, show=0))
 
 
-def test_recorded_sessions():
+def test_recorded_sessions(figure):
     sessions = list(run.recorded())
-    assert len(sessions) >= 10
-    tally = run.compare(sessions, run.everything, show=0)
-    assert not tally.differences, words(tally)
+    agree(figure, "recorded", len(sessions), len(options.EVERY),
+          run.compare(sessions, run.everything, show=0))
 
 
-def test_fuzzed_sessions():
-    tally = run.compare(run.fuzzed(1000, FUZZED), run.some, show=0)
-    assert not tally.differences, words(tally)
+def test_fuzzed_sessions(figure):
+    agree(figure, "fuzzed", FUZZED, 5, run.compare(run.fuzzed(1000, FUZZED), run.some, show=0))

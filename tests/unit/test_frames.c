@@ -460,6 +460,34 @@ static void test_thread_list(void **state)
     }
 }
 
+/* Up to 3.11 a new thread state has its creator's ident until its thread runs. */
+static void test_unborn_thread(void **state)
+{
+    EVERY(scene, 0)
+    {
+        struct fake *fake = scene->fake;
+        const struct pyi_layout *l = fake->layout;
+        struct pyi_round round;
+        if (l->minor > 11)
+            continue;
+        round_of(scene);
+        pyi_addr second = fake_alloc(fake, 4096);
+        fake_u64(fake, second + l->tstate_interp, scene->interp);
+        fake_u64(fake, second + l->tstate_thread_id, 4711);
+        fake_u64(fake, second + l->tstate_next, scene->state);
+        if (pyi_has_field(l->tstate_cframe))
+            fake_u64(fake, second + l->tstate_cframe, second + l->tstate_size - 64);
+        fake_u64(fake, scene->interp + l->interp_threads_head, second);
+        assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), 0);
+        assert_int_equal(round.count, 1);
+        fake_u64(fake, second + l->tstate_thread_id, 4712);
+        assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), 0);
+        assert_int_equal(round.count, 2);
+        assert_int_equal(round.stacks[1].thread->ident, 4712);
+        assert_false(round.stacks[1].thread->is_main);
+    }
+}
+
 /* Every word of the image's stack part overwritten in turn: any answer will do, no crash. */
 static void test_garbage_words(void **state)
 {
@@ -498,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_cell),
         cmocka_unit_test(test_cls),
         cmocka_unit_test(test_thread_list),
+        cmocka_unit_test(test_unborn_thread),
         cmocka_unit_test(test_garbage_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

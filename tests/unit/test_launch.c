@@ -16,8 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* ---- children
- * ------------------------------------------------------------------------------------ */
+/* ---- children ------------------------------------------------------------------------------- */
 
 static int run_shell(const char *script)
 {
@@ -147,8 +146,7 @@ static void test_inherits(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* ---- frames -----------------------------------------------------------------------------------
- */
+/* ---- frames --------------------------------------------------------------------------------- */
 
 static struct pyi_code code_of(const char *name, const char *file)
 {
@@ -270,8 +268,7 @@ static void test_program_expected(void **state)
     assert_int_equal(sightings(standard_input, 2, "<module>@<stdin>"), 2);
 }
 
-/* ---- headline -----------------------------------------------------------------------------------
- */
+/* ---- headline ------------------------------------------------------------------------------- */
 
 static void assert_headline(char *const argv[], int argument, const char *expected)
 {

@@ -227,6 +227,53 @@ static void test_tap_sees_only_what_arrived(void **state)
     munmap(bytes, 2 * PAGE);
 }
 
+static void test_pages_are_read_once(void **state)
+{
+    unsigned char *bytes = two_pages_and_a_hole(), into[2 * PAGE];
+    struct pyi_memory *memory = open_self(), *pages = pyi_memory_new_pages(memory);
+    const pyi_addr at = (uintptr_t)bytes;
+    const pyi_addr wanted[] = {at + 100, at + PAGE, at + 5, at + 2 * PAGE};
+    assert_non_null(pages);
+    assert_int_equal(pyi_memory_load_pages(pages, wanted, 4, NULL), 0);
+    assert_int_equal(memory->calls, 1);
+    assert_int_equal(pyi_memory_read(pages, at + PAGE - 8, into, 16, NULL), 0);
+    assert_memory_equal(into, bytes + PAGE - 8, 16);
+    assert_int_equal(pyi_memory_read(pages, at, into, 2 * PAGE, NULL), 0);
+    assert_memory_equal(into, bytes, 2 * PAGE);
+    assert_int_equal(memory->calls, 1);
+    /* What it keeps is as old as the first look, until it is told to forget. */
+    bytes[3]++;
+    assert_int_equal(pyi_memory_read(pages, at + 3, into, 1, NULL), 0);
+    assert_int_equal((unsigned char)(into[0] + 1), bytes[3]);
+    pyi_memory_forget_pages(pages);
+    assert_int_equal(pyi_memory_read(pages, at + 3, into, 1, NULL), 0);
+    assert_int_equal(into[0], bytes[3]);
+    /* Across the end of the mapping: as much as there is. */
+    struct pyi_range range = {at + PAGE, 2 * PAGE, into, 99};
+    assert_int_equal(pyi_memory_readv(pages, &range, 1, NULL), 0);
+    assert_int_equal(range.got, PAGE);
+    assert_int_equal(pyi_memory_read(pages, at + 2 * PAGE - 1, into, 2, NULL), PYI_E_FAULT);
+    pyi_memory_close(pages);
+    pyi_memory_close(memory);
+    munmap(bytes, 2 * PAGE);
+}
+
+static void test_pages_keep_nothing_from_a_tap(void **state)
+{
+    unsigned char *bytes = two_pages_and_a_hole(), into[16];
+    struct pyi_memory *memory = open_self(), *pages = pyi_memory_new_pages(memory);
+    assert_non_null(pages);
+    memory->tap = count_tap;
+    tapped = 0;
+    assert_int_equal(pyi_memory_read(pages, (uintptr_t)bytes, into, 16, NULL), 0);
+    assert_int_equal(tapped, 16);
+    assert_int_equal(pyi_memory_read(pages, (uintptr_t)bytes, into, 16, NULL), 0);
+    assert_int_equal(tapped, 32);
+    pyi_memory_close(pages);
+    pyi_memory_close(memory);
+    munmap(bytes, 2 * PAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +285,8 @@ int main(void)
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_every_flipped_bit_is_survived),
         cmocka_unit_test(test_tap_sees_only_what_arrived),
+        cmocka_unit_test(test_pages_are_read_once),
+        cmocka_unit_test(test_pages_keep_nothing_from_a_tap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,40 @@ static void old_file_survives(void **state)
     assert_int_equal(status.st_mode & 0777, 0640);
 }
 
+/* A writable file in a folder that takes no new one. */
+static void file_is_written_in_place(void **state)
+{
+    struct place *place = *state;
+    struct pyi_file *file;
+    const uid_t us = geteuid();
+    write_path(place->path, "old and longer");
+    assert_int_equal(chmod(place->path, 0666), 0);
+    assert_int_equal(chmod(place->directory, 0555), 0);
+    if (us == 0)
+        assert_int_equal(seteuid(65534), 0);
+    int created = pyi_file_create(place->path, &file, NULL);
+    if (!created)
+        pyi_file_abandon(file);
+    char text[64] = "";
+    FILE *kept = fopen(place->path, "r");
+    size_t length = kept ? fread(text, 1, sizeof(text) - 1, kept) : 0;
+    int committed = pyi_file_create(place->path, &file, NULL);
+    if (!committed) {
+        put(file, "new");
+        committed = pyi_file_commit(file, NULL);
+    }
+    if (us == 0)
+        assert_int_equal(seteuid(us), 0);
+    assert_int_equal(chmod(place->directory, 0755), 0);
+    assert_int_equal(created, 0);
+    assert_non_null(kept);
+    fclose(kept);
+    assert_int_equal(length, strlen("old and longer"));
+    assert_int_equal(committed, 0);
+    assert_content(place->path, "new");
+    assert_int_equal(count_entries(place->directory), 1);
+}
+
 static void links_stay_links(void **state)
 {
     struct place *place = *state;
@@ -241,6 +275,7 @@ int main(void)
         cmocka_unit_test(reports_a_full_device),
         PLACED(file_appears_at_commit),
         PLACED(old_file_survives),
+        PLACED(file_is_written_in_place),
         PLACED(links_stay_links),
         PLACED(refuses_directories),
         PLACED(writes_special_files_directly),

@@ -2,8 +2,7 @@
 /* test_recording.c - the session of a recording, how recordings end, launched programs. */
 #include "tests/unit/fake_target.inc"
 
-/* ---- the session
- * ---------------------------------------------------------------------------------- */
+/* ---- the session ---------------------------------------------------------------------------- */
 
 static void check_start_stack(const char *const *script, const char *expected)
 {
@@ -118,17 +117,6 @@ static void test_paths_of_the_start(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* A thread state that still carries its creator's ident is not a second thread of that name. */
-static void test_unborn_thread(void **state)
-{
-    fake_idents['A' - 'A'] = 'M';
-    struct pyi_recorder *recorder = prepare(
-        (const char *[]){"M m.1 | A", "M m.1 | A", "M m.1 | A r.1", "M m.1 | A r.1", NULL}, NULL);
-    assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
-    assert_int_equal(recorder->track_count, 1);
-    pyi_recorder_free(recorder);
-}
-
 static void test_take_once(void **state)
 {
     struct pyi_recorder *recorder = record((const char *[]){"M m.1", "M m.1", NULL});
@@ -171,8 +159,7 @@ static void test_snapshot_while_recording(void **state)
     pyi_recorder_free(observed);
 }
 
-/* ---- ends
- * ------------------------------------------------------------------------------------------ */
+/* ---- ends ----------------------------------------------------------------------------------- */
 
 static void test_stop_makes_a_last_round(void **state)
 {
@@ -270,8 +257,7 @@ static void test_refused_in_mid_recording(void **state)
     pyi_recorder_free(recorder);
 }
 
-/* ---- launched
- * ------------------------------------------------------------------------------------- */
+/* ---- launched ------------------------------------------------------------------------------- */
 
 /* As pyi_recorder_launch() leaves it, without a child. */
 static struct pyi_recorder *prepare_launched(const char *const *script)
@@ -352,7 +338,6 @@ int main(void)
         TEST(test_hostile_names),
         TEST(test_metadata),
         TEST(test_paths_of_the_start),
-        TEST(test_unborn_thread),
         TEST(test_take_once),
         TEST(test_snapshot_while_recording),
         TEST(test_stop_makes_a_last_round),

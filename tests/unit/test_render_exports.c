@@ -211,12 +211,56 @@ static void test_empty(void **state)
     }
 }
 
+/* The main thread was away between its first two records and its last one, in the middle of f;
+ * the other one began late. */
+static const char jumping[] =
+    "{\"start_time\": 0, \"duration\": 4, \"sample_count\": 1, \"start_call_stack\": [], "
+    "\"target_description\": \"\", \"cpu_time\": 0, \"sys_path\": [], \"sys_prefixes\": [], "
+    "\"frame_records\": [[[" MAIN ", " F ", " G "], 0.5], [[" MAIN ", " F "], 0.25], [[" MAIN ", " F
+    "], 0.125], [[" WORK ", " G "], 1]], \"attach\": {\"threads\": [{\"name\": "
+    "\"MainThread\", \"ident\": 7, \"first\": 0, \"records\": 3, \"start\": 0, \"jumps\": "
+    "[[2, 3]]}, {\"name\": \"worker\", \"ident\": 8, \"first\": 3, \"records\": 1, "
+    "\"start\": 2.5}]}}";
+
+/* "B MainThread 0, ..." of all events with a time. */
+static void list_events(const char *json, struct pyi_strbuf *out)
+{
+    for (const char *at = json; (at = strstr(at, "{\"ph\": \"")); at++) {
+        const char *name = strstr(at, "\"name\": \"") + 9, *time = strstr(at, "\"ts\": ");
+        const char *end = strchr(at, '\n');
+        if (at[8] == 'M' || !time || (end && time > end))
+            continue;
+        pyi_strbuf_format(out, "%c %.*s %g, ", at[8], (int)strcspn(name, "\""), name,
+                          strtod(time + 6, NULL) / 1e6);
+    }
+}
+
+static void test_jumps(void **state)
+{
+    struct pyi_strbuf chrome = render("chrome", jumping), events = {0};
+    list_events(pyi_strbuf_get(&chrome).data, &events);
+    assert_string_equal(pyi_strbuf_get(&events).data,
+                        "B MainThread 0, B K.f 0, B g 0, E g 0.5, E K.f 0.75, E MainThread 0.75, "
+                        "B MainThread 3, B K.f 3, E K.f 3.125, E MainThread 3.125, "
+                        "B worker 2.5, B g 2.5, E g 3.5, E worker 3.5, ");
+    pyi_strbuf_deinit(&events);
+    pyi_strbuf_deinit(&chrome);
+    struct pyi_strbuf gecko = render("gecko", jumping);
+    const char *text = pyi_strbuf_get(&gecko).data;
+    assert_non_null(strstr(text, ", 0.000000, 0]"));
+    assert_non_null(strstr(text, ", 749.000000, 0]"));
+    assert_null(strstr(text, ", 751.000000, 0]"));
+    assert_non_null(strstr(text, ", 3000.000000, 0]"));
+    assert_non_null(strstr(text, "[[1, 2500.000000, 0]"));
+    pyi_strbuf_deinit(&gecko);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_collapsed), cmocka_unit_test(test_json_formats),
         cmocka_unit_test(test_pprof),     cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_empty),     cmocka_unit_test(test_jumps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,7 @@ static void attach_is_copied_and_joined(void **state)
     assert_true(got->threads[1].idle);
     assert_int_equal(got->threads[1].states[1].code, PYI_STATE_WAITING);
     assert_true(got->threads[0].jumps[0].seconds == 0.5);
+    assert_true(got->threads[1].jumps[0].seconds == 2.5);
     pyi_session_free(both);
     /* Only the later one has any. */
     early = example(1, "a");
