@@ -124,25 +124,28 @@ static int64_t target_of(const struct flow *flow, uint32_t at)
 
 /* ---- ways through the code ------------------------------------------------------------------- */
 
+static void visit_later(struct flow *flow, int64_t at, int64_t depth)
+{
+    flow->pending[flow->pending_count++] = (struct visit){(uint32_t)at, (int32_t)depth};
+}
+
+/* `depth` CONFLICT: what came before is known in more than one depth. */
 static void arrive(struct flow *flow, int64_t at, int64_t depth)
 {
-    if (at < 0 || at >= flow->count || depth < 0 || depth >= INT16_MAX)
+    if (at < 0 || at >= flow->count || depth < CONFLICT || depth == NO_DEPTH || depth >= INT16_MAX)
         return;
     struct unit *unit = &flow->units[at];
     if (unit->opcode == NULL || unit->depth == depth || unit->other == depth)
         return;
-    if (unit->depth == NO_DEPTH) {
+    if (unit->depth == NO_DEPTH && depth >= 0) {
         unit->depth = (int16_t)depth;
+        visit_later(flow, at, depth);
     } else if (unit->other == NO_DEPTH) {
         /* 3.8: a `finally` body is entered with one or six values on the stack. Elsewhere the
          * compiler keeps depths equal, and a difference means that we are wrong. */
         unit->other = flow->minor == 8 ? (int16_t)depth : CONFLICT;
-        if (flow->minor != 8)
-            return;
-    } else {
-        return;
+        visit_later(flow, at, unit->other);
     }
-    flow->pending[flow->pending_count++] = (struct visit){(uint32_t)at, (int32_t)depth};
 }
 
 static void follow(struct flow *flow)
@@ -151,11 +154,18 @@ static void follow(struct flow *flow)
         struct visit visit = flow->pending[--flow->pending_count];
         const struct unit *unit = &flow->units[visit.unit];
         const struct pyi_opcode *opcode = unit->opcode;
-        int64_t after = visit.depth + effect(opcode, unit->operand);
+        int64_t after = CONFLICT, taken = CONFLICT;
+        if (visit.depth != CONFLICT) {
+            after = visit.depth + effect(opcode, unit->operand);
+            taken = after + opcode->jump;
+            /* Below the bottom: not a depth, and not to be mistaken for a conflict. */
+            after = after < 0 ? NO_DEPTH : after;
+            taken = taken < 0 ? NO_DEPTH : taken;
+        }
         if (opcode->flow == PYI_FLOW_END)
             continue;
         if (opcode->flow != PYI_FLOW_NEXT)
-            arrive(flow, target_of(flow, visit.unit), after + opcode->jump);
+            arrive(flow, target_of(flow, visit.unit), taken);
         if (opcode->flow != PYI_FLOW_JUMP)
             arrive(flow, (int64_t)visit.unit + 1 + opcode->caches, after);
     }
