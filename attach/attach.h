@@ -95,7 +95,7 @@ struct pyi_target_options {
     bool (*select)(void *context, const struct pyi_thread *thread);
     void *select_context;
     enum pyi_c_labels c_labels; /* which C functions appear as the last entry of a stack */
-    size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    size_t max_depth;           /* frames per stack, the bottom is cut beyond; 0: 200,000 */
 };
 
 /** What was found at open. Texts are borrowed until close. */
