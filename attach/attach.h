@@ -175,6 +175,49 @@ int pyi_target_dump_image(struct pyi_target *target, const char *path,
 
 /* ---- looking without recording -------------------------------------------------------------- */
 
+enum pyi_gil {
+    PYI_GIL_UNKNOWN,
+    PYI_GIL_OTHER,   /* neither of the next two */
+    PYI_GIL_HOLDER,  /* holds it */
+    PYI_GIL_WAITING, /* sleeps until it gets it */
+};
+/** What a thread is doing at one moment, as far as it can be read. */
+struct pyi_thread_state {
+    char run; /* as /proc has it: R on a CPU or ready, S asleep, D, T, t, Z; 0 unknown */
+    enum pyi_gil gil;
+};
+/** The states of threads of the latest round, read together; a dozen system calls per thread, so
+ *  not for every sample. What cannot be read is unknown. */
+void pyi_target_states(struct pyi_target *target, const struct pyi_thread *const *threads,
+                       size_t count, struct pyi_thread_state *out);
+
+/** Gets one variable. Both texts are free of NUL and valid during the call only. */
+typedef void pyi_variable(void *context, struct pyi_text name, struct pyi_text value);
+/**
+ * The variables of entry `entry` (0 the outermost) of a thread's stack in the latest round, in the
+ * order of the code object, at most 64; values as repr() would begin them, bounded in length and
+ * depth. Modules and class bodies have none. Errors: TORN, FAULT (the frame has returned since),
+ * INVALID (no such entry), and those after which reading ends.
+ */
+int pyi_target_locals(struct pyi_target *target, const struct pyi_thread *thread, size_t entry,
+                      pyi_variable *each, void *context, struct pyi_error *err) PYI_MUST_CHECK;
+
+/** One process that runs Python, or looks so from outside. */
+struct pyi_python_process {
+    pid_t pid;
+    uid_t uid;
+    char version[32];       /* "" unknown */
+    double cpu;             /* seconds of CPU since it started */
+    double age;             /* seconds since it started */
+    char *command;          /* arguments quoted as a shell would need them; NUL-terminated */
+    struct pyi_error error; /* why it cannot be profiled; code 0: it can */
+};
+/** All processes of our pid namespace that run Python, by pid. Names decide first, then the
+ *  program's symbols, so that others are passed over cheaply. Errors: OS, NOMEM. */
+int pyi_processes_list(struct pyi_python_process **out, size_t *count,
+                       struct pyi_error *err) PYI_MUST_CHECK;
+void pyi_processes_free(struct pyi_python_process *list, size_t count);
+
 /** One step of the chain that leads to a readable interpreter. */
 struct pyi_check {
     const char *name; /* "process", "permission", "mappings", "runtime", "version", ... */

@@ -138,6 +138,12 @@ double pyi_target_cpu(struct pyi_target *target)
     return target->image ? -1 : pyi_sched_process_cpu(target->pid);
 }
 
+int pyi_target_locals(struct pyi_target *target, const struct pyi_thread *thread, size_t entry,
+                      pyi_variable *each, void *context, struct pyi_error *err)
+{
+    return pyi_cpython_locals(target->python, thread->index, entry, each, context, err);
+}
+
 /* ---- fate ---- */
 
 enum space { SPACE_LIVES, SPACE_GONE, SPACE_UNKNOWN };

@@ -47,6 +47,18 @@ int pyi_cpython_round(struct pyi_cpython *python, struct pyi_round *out,
 int pyi_cpython_sysinfo(struct pyi_cpython *python, const struct pyi_sysinfo **out,
                         struct pyi_error *err) PYI_MUST_CHECK;
 
+/** Of one thread: whether it holds the global lock, and the addresses on which one waits for it. */
+struct pyi_gil_facts {
+    bool known, holder;
+    pyi_addr wait_from, wait_to;
+};
+/** For each thread; all threads of one interpreter see the same moment. */
+void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const *threads,
+                     size_t count, struct pyi_gil_facts *out);
+/** See pyi_target_locals(). */
+int pyi_cpython_locals(struct pyi_cpython *python, uint32_t thread, size_t entry,
+                       pyi_variable *each, void *context, struct pyi_error *err) PYI_MUST_CHECK;
+
 struct pyi_text pyi_cpython_class_name(const struct pyi_cpython *python, uint32_t number);
 const struct pyi_thread *pyi_cpython_thread(const struct pyi_cpython *python, uint32_t index);
 /** Adds its counts (code misses, mispredictions ...) to `out`. */

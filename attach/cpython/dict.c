@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * dict.c - dictionaries and instance attributes of another process.
+ * dict.c - dictionaries and instance attributes of another process, and what sys says of paths.
  *
  * In: the address of a dict or instance. Out: its live items, or the values of keys given by
  * text (string hashes differ per process, so keys are compared, not hashed). Covers combined
- * and split tables and values kept inside the instance.
+ * and split tables and values kept inside the instance. Of the dict of sys: the paths, argv and
+ * prefixes; what is absent or of another type is left out.
  */
 #include "attach/cpython/object.h"
 
+#include "attach/cpython/cpython.h"
+#include "attach/cpython/python.h"
 #include "src/base/error.h"
 #include <stdlib.h>
 
@@ -24,11 +27,11 @@ static int torn(struct pyi_error *err)
 
 /* 3.8 to 3.10: index table of dk_size slots, then {hash, key, value} entries. */
 static int shape_old(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
-                     struct keys_shape *out, struct pyi_error *err)
+                     uint64_t most, struct keys_shape *out, struct pyi_error *err)
 {
     uint64_t size = pyi_load_u64(header + layout->keys_size);
     uint64_t count = pyi_load_u64(header + layout->keys_nentries);
-    if (size == 0 || (size & (size - 1)) != 0 || size > PYI_MAX_DICT * 2 || count > size)
+    if (size == 0 || (size & (size - 1)) != 0 || size > most * 2 || count > size)
         return torn(err);
     unsigned width = size <= 255 ? 1 : size <= 65535 ? 2 : 4;
     *out = (struct keys_shape){keys + layout->keys_indices + size * width, count, 24, 8, 16};
@@ -37,12 +40,12 @@ static int shape_old(const struct pyi_layout *layout, pyi_addr keys, const uint8
 
 /* 3.11+: sizes as logarithms; kind 0 general entries, 1 str keys only, 2 split. */
 static int shape_new(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
-                     struct keys_shape *out, struct pyi_error *err)
+                     uint64_t most, struct keys_shape *out, struct pyi_error *err)
 {
     uint8_t log2_bytes = header[layout->keys_log2_index_bytes];
     uint8_t kind = header[layout->keys_kind];
     uint64_t count = pyi_load_u64(header + layout->keys_nentries);
-    if (log2_bytes > 24 || kind > 2 || count > PYI_MAX_DICT)
+    if (log2_bytes > 40 || kind > 2 || count > most)
         return torn(err);
     pyi_addr entries = keys + layout->keys_indices + (UINT64_C(1) << log2_bytes);
     *out = kind == 0 ? (struct keys_shape){entries, count, 24, 8, 16}
@@ -50,8 +53,8 @@ static int shape_new(const struct pyi_layout *layout, pyi_addr keys, const uint8
     return 0;
 }
 
-static int read_shape(struct pyi_cpython *python, pyi_addr keys, struct keys_shape *out,
-                      struct pyi_error *err)
+static int read_shape(struct pyi_cpython *python, pyi_addr keys, uint64_t most,
+                      struct keys_shape *out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     uint8_t header[64];
@@ -61,18 +64,23 @@ static int read_shape(struct pyi_cpython *python, pyi_addr keys, struct keys_sha
     if (rc != 0)
         return rc;
     if (pyi_has_field(layout->keys_log2_index_bytes))
-        return shape_new(layout, keys, header, out, err);
-    return shape_old(layout, keys, header, out, err);
+        return shape_new(layout, keys, header, most, out, err);
+    return shape_old(layout, keys, header, most, out, err);
 }
 
-/* Items of a keys object; `values` is the array of a split table or 0. */
-static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values,
+#define HUGE_DICT (UINT64_C(1) << 32) /* entries of a dict of which only the start is read */
+
+/* Items of a keys object, of the first `limit` entries (0: of all); `values` is the array of a
+ * split table or 0. */
+static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values, size_t limit,
                       struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
 {
     struct keys_shape shape = {0};
-    int rc = read_shape(python, keys, &shape, err);
+    int rc = read_shape(python, keys, limit != 0 ? HUGE_DICT : PYI_MAX_DICT, &shape, err);
     if (rc != 0)
         return rc;
+    if (limit != 0 && shape.count > limit)
+        shape.count = limit;
     PYI_CLEANUP(pyi_cleanup_free) uint8_t *entries = malloc(shape.count * shape.stride + 1);
     PYI_CLEANUP(pyi_cleanup_free) uint8_t *split = malloc(shape.count * 8 + 1);
     PYI_CLEANUP(pyi_cleanup_free)
@@ -99,8 +107,8 @@ static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values
     return 0;
 }
 
-int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_item **items,
-                   size_t *count, struct pyi_error *err)
+static int dict_items(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                      struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     uint64_t keys, values;
@@ -113,7 +121,19 @@ int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_it
         return rc;
     if (values != 0 && pyi_has_field(layout->values_values))
         values += layout->values_values;
-    return keys_items(python, keys, values, items, count, err);
+    return keys_items(python, keys, values, limit, items, count, err);
+}
+
+int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_item **items,
+                   size_t *count, struct pyi_error *err)
+{
+    return dict_items(python, dict, 0, items, count, err);
+}
+
+int pyi_dict_start(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                   struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
+{
+    return dict_items(python, dict, limit, items, count, err);
 }
 
 static int find_items(struct pyi_cpython *python, const struct pyi_dict_item *items, size_t count,
@@ -222,8 +242,122 @@ int pyi_object_attributes(struct pyi_cpython *python, pyi_addr object, const cha
         return rc;
     PYI_CLEANUP(pyi_cleanup_free) struct pyi_dict_item *items = NULL;
     size_t count = 0;
-    rc = keys_items(python, keys, where.values, &items, &count, err);
+    rc = keys_items(python, keys, where.values, 0, &items, &count, err);
     if (rc != 0)
         return rc;
     return find_items(python, items, count, words, word_count, values, err);
+}
+
+/* ---- sys ------------------------------------------------------------------------------------- */
+
+enum { WORD_PATH, WORD_ARGV, WORD_PREFIX, WORDS = WORD_PREFIX + 4 };
+static const char *const sys_words[WORDS] = {"path",        "argv",        "prefix",
+                                             "base_prefix", "exec_prefix", "base_exec_prefix"};
+
+/* Empty when it cannot be had. */
+static int read_str(struct pyi_cpython *python, pyi_addr object, struct pyi_text *out, bool *is_str,
+                    struct pyi_error *err)
+{
+    const struct pyi_class *type;
+    struct pyi_strbuf buffer = {0};
+    *is_str = false;
+    *out = pyi_text("");
+    if (object == 0)
+        return 0;
+    int rc = pyi_object_class(python, object, &type, err);
+    if (rc == 0 && type->flags & PYI_TYPE_IS_STR) {
+        rc = pyi_object_str(python, object, 65536, &buffer, err);
+        if (rc == 0) {
+            *out = pyi_cpython_text(python, &buffer);
+            *is_str = out->data != NULL;
+            rc = *is_str ? 0 : pyi_error_nomem(err);
+        }
+    }
+    pyi_strbuf_deinit(&buffer);
+    return pyi_is_fatal(rc) ? rc : 0;
+}
+
+/* The str items of a list; other objects are legal there and skipped. */
+static int read_list(struct pyi_cpython *python, pyi_addr object, const struct pyi_text **out,
+                     size_t *count, struct pyi_error *err)
+{
+    const struct pyi_class *type;
+    PYI_CLEANUP(pyi_cleanup_free) pyi_addr *items = NULL;
+    size_t found = 0;
+    *count = 0;
+    if (object == 0)
+        return 0;
+    int rc = pyi_object_class(python, object, &type, err);
+    if (rc == 0 && !(type->flags & PYI_TYPE_IS_LIST))
+        return 0;
+    if (rc == 0)
+        rc = pyi_object_list(python, object, PYI_MAX_LIST, &items, &found, err);
+    if (rc != 0)
+        return pyi_is_fatal(rc) ? rc : 0;
+    struct pyi_text *texts = pyi_arena_alloc(&python->arena, (found + 1) * sizeof(*texts));
+    if (texts == NULL)
+        return pyi_error_nomem(err);
+    for (size_t i = 0; i < found; i++) {
+        bool is_str;
+        rc = read_str(python, items[i], &texts[*count], &is_str, err);
+        if (rc != 0)
+            return rc;
+        *count += is_str;
+    }
+    *out = texts;
+    return 0;
+}
+
+static int main_interpreter(struct pyi_cpython *python, pyi_addr *out, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint32_t field = pyi_has_field(layout->runtime_interpreters_main)
+                         ? layout->runtime_interpreters_main
+                         : layout->runtime_interpreters_head;
+    return pyi_object_word(python, python->runtime.address + field, out, err);
+}
+
+/* The dict of sys has been seen torn only while the program assigns to it: a few more tries. */
+static int find_words(struct pyi_cpython *python, pyi_addr values[WORDS], struct pyi_error *err)
+{
+    int rc = PYI_E_FAULT;
+    for (int i = 0; i <= PYI_RETRIES && rc != 0 && (i == 0 || !pyi_is_fatal(rc)); i++) {
+        pyi_addr interp;
+        uint64_t dict;
+        rc = main_interpreter(python, &interp, err);
+        if (rc == 0)
+            rc = pyi_object_word(python, interp + python->layout.interp_sysdict, &dict, err);
+        if (rc == 0)
+            rc = pyi_dict_find(python, dict, sys_words, WORDS, values, err);
+    }
+    return rc;
+}
+
+int pyi_cpython_sysinfo(struct pyi_cpython *python, const struct pyi_sysinfo **out,
+                        struct pyi_error *err)
+{
+    if (python->sysinfo != NULL) {
+        *out = python->sysinfo;
+        return 0;
+    }
+    pyi_addr values[WORDS] = {0};
+    struct pyi_sysinfo *info = pyi_arena_alloc(&python->arena, sizeof(*info));
+    if (info == NULL)
+        return pyi_error_nomem(err);
+    int rc = find_words(python, values, err);
+    if (pyi_is_fatal(rc))
+        return rc;
+    info->from_sys = rc == 0 && values[WORD_PREFIX] != 0;
+    rc = read_list(python, values[WORD_PATH], &info->path, &info->path_count, err);
+    if (rc == 0)
+        rc = read_list(python, values[WORD_ARGV], &info->argv, &info->argv_count, err);
+    for (int i = 0; rc == 0 && i < 4; i++) {
+        bool is_str;
+        rc = read_str(python, values[WORD_PREFIX + i], &info->prefixes[i], &is_str, err);
+    }
+    if (rc != 0)
+        return rc;
+    python->sysinfo = info;
+    *out = info;
+    return 0;
 }

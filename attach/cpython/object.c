@@ -88,8 +88,8 @@ int pyi_str_shape(const struct pyi_layout *layout, pyi_addr object,
     return 0;
 }
 
-int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
-                   struct pyi_strbuf *out, struct pyi_error *err)
+static int read_str(struct pyi_cpython *python, pyi_addr object, size_t limit, uint64_t *length,
+                    struct pyi_strbuf *out, struct pyi_error *err)
 {
     uint8_t bytes[PYI_STR_HEADER + 256];
     struct pyi_range range = {.address = object, .length = sizeof(bytes), .into = bytes};
@@ -108,9 +108,13 @@ int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
     rc = pyi_str_shape(&python->layout, object, bytes, &shape, err);
     if (rc != 0)
         return rc;
-    if (shape.length > limit)
+    if (length != NULL)
+        *length = shape.length;
+    if (shape.length > limit && length == NULL)
         return pyi_error_set(err, PYI_E_LIMIT, "str of %llu characters",
                              (unsigned long long)shape.length);
+    if (shape.length > limit)
+        shape.length = limit;
     size_t size = shape.length * shape.width;
     if (shape.data >= object && shape.data - object + size <= range.got) {
         pyi_strbuf_units(out, bytes + (shape.data - object), shape.length, (int)shape.width);
@@ -124,6 +128,18 @@ int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
         return rc;
     pyi_strbuf_units(out, units, shape.length, (int)shape.width);
     return out->failed ? pyi_error_nomem(err) : 0;
+}
+
+int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
+                   struct pyi_strbuf *out, struct pyi_error *err)
+{
+    return read_str(python, object, limit, NULL, out, err);
+}
+
+int pyi_object_str_start(struct pyi_cpython *python, pyi_addr object, size_t limit,
+                         struct pyi_strbuf *out, uint64_t *length, struct pyi_error *err)
+{
+    return read_str(python, object, limit, length, out, err);
 }
 
 /* Number of the word + 1 that the copied ASCII str equals. */

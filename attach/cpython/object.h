@@ -15,6 +15,7 @@
 #define PYI_TYPE_IS_TYPE  (UINT64_C(1) << 31)
 #define PYI_TYPE_IS_DICT  (UINT64_C(1) << 29)
 #define PYI_TYPE_IS_STR   (UINT64_C(1) << 28)
+#define PYI_TYPE_IS_BYTES (UINT64_C(1) << 27)
 #define PYI_TYPE_IS_TUPLE (UINT64_C(1) << 26)
 #define PYI_TYPE_IS_LIST  (UINT64_C(1) << 25)
 #define PYI_TYPE_IS_INT   (UINT64_C(1) << 24)
@@ -34,6 +35,10 @@ int pyi_object_class(struct pyi_cpython *python, pyi_addr object, const struct p
 /** Appends a str of any kind; more than `limit` characters are LIMIT. */
 int pyi_object_str(struct pyi_cpython *python, pyi_addr object, size_t limit,
                    struct pyi_strbuf *out, struct pyi_error *err) PYI_MUST_CHECK;
+/** Appends its first characters, at most `limit`; `*length` gets how many it has. */
+int pyi_object_str_start(struct pyi_cpython *python, pyi_addr object, size_t limit,
+                         struct pyi_strbuf *out, uint64_t *length,
+                         struct pyi_error *err) PYI_MUST_CHECK;
 /** Where a str keeps its characters, from a copy of its header. Pure. */
 struct pyi_str_shape {
     uint64_t length;
@@ -70,6 +75,10 @@ struct pyi_dict_item {
 /** Live items of a dict, combined or split, as a heap array. */
 int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_item **items,
                    size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
+/** The same of the first `limit` entries only, deleted ones included; for dicts of any size. */
+int pyi_dict_start(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                   struct pyi_dict_item **items, size_t *count,
+                   struct pyi_error *err) PYI_MUST_CHECK;
 /** Values of keys by their text, 0 for those absent. */
 int pyi_dict_find(struct pyi_cpython *python, pyi_addr dict, const char *const *words,
                   size_t word_count, pyi_addr *values, struct pyi_error *err) PYI_MUST_CHECK;

@@ -5,6 +5,10 @@
 
 #include "src/cli/errors.h"
 
+#include <pyinstrument/types.h>
+
+struct cJSON;
+
 /* --load and --load-prev */
 int pyi_command_load(const struct pyi_console *console);
 /* --list-prev */
@@ -15,5 +19,13 @@ int pyi_command_attach(const struct pyi_console *console);
 int pyi_command_launch(const struct pyi_console *console);
 /* --diagnose */
 int pyi_command_diagnose(const struct pyi_console *console);
+/* --dump, with --pid */
+int pyi_command_dump(const struct pyi_console *console);
+/* --ps */
+int pyi_command_ps(const struct pyi_console *console);
+
+/* A JSON string of a text from a target: ASCII only, so that no terminal can be steered by it.
+ * NULL on lack of memory, which cJSON's functions take. */
+struct cJSON *pyi_command_json_text(struct pyi_text text);
 
 #endif

@@ -10,8 +10,10 @@
 #include <pyinstrument/renderer.h>
 #include <string.h>
 
-/* Process ids with Python in their command line; one line "PID COMMAND" each. */
-#define PYTHON_PROCESSES "ps -eo pid=,args= 2>/dev/null | grep '[p]ython'"
+/* One line "PID COMMAND" for each process that runs Python; see --ps. */
+#define PYTHON_PROCESSES                                                                           \
+    " --ps --json 2>/dev/null"                                                                     \
+    " | sed -nE 's/^.\"pid\":([0-9]+),.*\"command\":\"(.*)\".,?$/\\1 \\2/p'"
 
 static bool visible(const struct pyi_option *row)
 {
@@ -98,7 +100,7 @@ static void bash_value(FILE *stream, enum pyi_completion kind)
               stream);
         break;
     case PYI_COMPLETE_PID:
-        fputs("COMPREPLY=($(compgen -W \"$(" PYTHON_PROCESSES
+        fputs("COMPREPLY=($(compgen -W \"$(\"$1\"" PYTHON_PROCESSES
               " | awk '{print $1}')\" -- \"$cur\"))",
               stream);
         break;
@@ -315,7 +317,8 @@ static void print_zsh(FILE *stream)
           "_pyinstrument_pids()\n"
           "{\n"
           "    local -a found\n"
-          "    found=(${(f)\"$(" PYTHON_PROCESSES " | sed -E 's/^ *([0-9]+) +(.*)$/\\1:\\2/')\"})\n"
+          "    found=(${(f)\"$(pyinstrument" PYTHON_PROCESSES
+          " | sed -E 's/^ *([0-9]+) +(.*)$/\\1:\\2/')\"})\n"
           "    _describe -V 'Python process' found\n"
           "}\n"
           "_pyinstrument_keys()\n"
@@ -394,7 +397,7 @@ static void print_fish(FILE *stream)
 {
     fputs("# fish completion for pyinstrument\n"
           "function __pyinstrument_pids\n"
-          "    " PYTHON_PROCESSES " | string replace -r '^ *(\\d+) +(.*)$' '$1\\t$2'\n"
+          "    pyinstrument" PYTHON_PROCESSES " | string replace -r '^ *(\\d+) +(.*)$' '$1\\t$2'\n"
           "end\n"
           "function __pyinstrument_keys\n"
           "    set -l words (commandline -opc)\n"

@@ -193,7 +193,7 @@ static bool child_of(const struct pyi_error *error, char out[16])
 static bool start_of(const struct pyi_options *options, struct pyi_strbuf *out)
 {
     enum pyi_option_id which;
-    if (!targets_process(options, &which))
+    if (!targets_process(options, &which) || pyi_options_given(options, PYI_OPT_DUMP))
         return false;
     char path[64], words[2048];
     snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)options->numbers[which]);

@@ -20,10 +20,14 @@ static const struct command commands[] = {
     {PYI_OPT_MODULE, pyi_command_launch},     {PYI_OPT_CODE, pyi_command_launch},
     {PYI_OPTIONS, pyi_command_launch},        {PYI_OPT_PID, pyi_command_attach},
     {PYI_OPT_DIAGNOSE, pyi_command_diagnose}, {PYI_OPT_LIST_PREV, pyi_command_list},
+    {PYI_OPT_DUMP, pyi_command_dump},         {PYI_OPT_PS, pyi_command_ps},
 };
 
 static bool asked_for(const struct pyi_options *options, const struct command *command)
 {
+    /* With --dump the process is what to look at, not what to record. */
+    if (command->trigger == PYI_OPT_PID && pyi_options_given(options, PYI_OPT_DUMP))
+        return false;
     if (command->trigger != PYI_OPTIONS)
         return pyi_options_given(options, command->trigger);
     return options->program_count > 0 && !pyi_options_given(options, PYI_OPT_MODULE) &&
@@ -69,7 +73,8 @@ static int too_many(const struct pyi_console *console, const struct command *fir
 {
     const bool upstream_only = second->trigger != PYI_OPT_PID &&
                                second->trigger != PYI_OPT_DIAGNOSE &&
-                               second->trigger != PYI_OPT_LIST_PREV;
+                               second->trigger != PYI_OPT_LIST_PREV &&
+                               second->trigger != PYI_OPT_DUMP && second->trigger != PYI_OPT_PS;
     if (upstream_only)
         return pyi_usage_print(console, "You can only specify one of --load, --load-prev, -m, or "
                                         "script arguments");
@@ -91,6 +96,32 @@ static int check_pid(const struct pyi_console *console)
     return 0;
 }
 
+/* Options that only --dump has, and those it has no use for. */
+static int check_dump(const struct pyi_console *console, const struct command *command)
+{
+    static const enum pyi_option_id own[] = {PYI_OPT_LOCALS, PYI_OPT_REVERSE, PYI_OPT_FULL,
+                                             PYI_OPT_REPEAT, PYI_OPT_EVERY};
+    static const enum pyi_option_id others[] = {PYI_OPT_OUTFILE, PYI_OPT_RENDERER, PYI_OPT_DURATION,
+                                                PYI_OPT_DUMP_IMAGE};
+    const struct pyi_options *options = console->options;
+    char name[40];
+    const bool dump = command->trigger == PYI_OPT_DUMP;
+    for (size_t i = 0; !dump && i < sizeof(own) / sizeof(own[0]); i++) {
+        if (pyi_options_given(options, own[i]))
+            return pyi_usage_print(console, "%s needs --dump", name_of(own[i], name));
+    }
+    for (size_t i = 0; dump && i < sizeof(others) / sizeof(others[0]); i++) {
+        if (pyi_options_given(options, others[i]))
+            return pyi_usage_print(console, "%s cannot be combined with --dump",
+                                   name_of(others[i], name));
+    }
+    if (dump && !pyi_options_given(options, PYI_OPT_PID))
+        return pyi_usage_print(console, "--dump needs --pid");
+    if (pyi_options_given(options, PYI_OPT_EVERY) && !pyi_options_given(options, PYI_OPT_REPEAT))
+        return pyi_usage_print(console, "--every needs --repeat");
+    return 0;
+}
+
 /* Contradictions among options that are right one by one; 0 or the exit status. */
 static int check_together(const struct pyi_console *console, const struct command *command)
 {
@@ -101,9 +132,10 @@ static int check_together(const struct pyi_console *console, const struct comman
         return pyi_usage_print(console, "--pid can be given once only");
     if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))
         return pyi_usage_print(console, "--open needs --outfile, the file to be opened");
-    if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE)
-        return pyi_usage_print(console, "--json needs --diagnose");
-    return 0;
+    if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE &&
+        command->trigger != PYI_OPT_DUMP && command->trigger != PYI_OPT_PS)
+        return pyi_usage_print(console, "--json needs --diagnose, --dump or --ps");
+    return check_dump(console, command);
 }
 
 static int run(const struct pyi_console *console)

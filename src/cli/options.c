@@ -106,6 +106,14 @@ static bool pid_parse(const char *text, double *out)
     return true;
 }
 
+static bool count_parse(const char *text, double *out)
+{
+    if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 7)
+        return false;
+    *out = (double)strtol(text, NULL, 10);
+    return *out >= 1 && *out <= 1e6;
+}
+
 static bool version_parse(const char *text)
 {
     size_t major = strspn(text, "0123456789");
@@ -144,6 +152,8 @@ static const char *value_problem(enum pyi_option_value kind, const char *text, d
                    : "a rate above zero, such as 100, 500hz or 1khz";
     case PYI_VALUE_PID:
         return pid_parse(text, number) ? NULL : "a process id";
+    case PYI_VALUE_COUNT:
+        return count_parse(text, number) ? NULL : "a whole number from 1 to a million";
     case PYI_VALUE_VERSION:
         return version_parse(text) ? NULL : "a version such as 3.15";
     case PYI_VALUE_WHEN:

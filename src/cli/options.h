@@ -43,6 +43,8 @@ enum pyi_option_id {
     PYI_OPT_PYTHON,
     PYI_OPT_LIST_PREV,
     PYI_OPT_DIAGNOSE,
+    PYI_OPT_DUMP,
+    PYI_OPT_PS,
     PYI_OPT_DURATION,
     PYI_OPT_RATE,
     PYI_OPT_ALL_THREADS,
@@ -54,6 +56,11 @@ enum pyi_option_id {
     PYI_OPT_C_LABELS,
     PYI_OPT_DUMP_IMAGE,
     PYI_OPT_JSON,
+    PYI_OPT_LOCALS,
+    PYI_OPT_REVERSE,
+    PYI_OPT_FULL,
+    PYI_OPT_REPEAT,
+    PYI_OPT_EVERY,
     PYI_OPT_QUIET,
     PYI_OPT_VERBOSE,
     PYI_OPT_DEBUG,
@@ -85,6 +92,7 @@ enum pyi_option_value {
     PYI_VALUE_DURATION, /* seconds or with unit, above zero */
     PYI_VALUE_RATE,     /* hertz or with unit, above zero */
     PYI_VALUE_PID,
+    PYI_VALUE_COUNT,   /* a whole number from 1 to a million */
     PYI_VALUE_VERSION, /* X.Y */
     PYI_VALUE_WHEN,    /* always, never, auto */
     PYI_VALUE_SHELL,   /* bash, zsh, fish */

@@ -6,6 +6,7 @@
 #define PYI_CLI_TERMINAL_H
 
 #include <pyinstrument/error.h>
+#include <pyinstrument/types.h>
 #include <stdbool.h>
 
 /* What decides about one output stream. NULL: the variable is not set. */

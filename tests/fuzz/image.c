@@ -3,11 +3,12 @@
  * image.c - fuzz target: any bytes as a memory image.
  *
  * What opens must survive rounds (the second is predicted from the first), the questions about
- * sys, and being closed; whatever comes out of a round must be within its own bounds.
+ * variables and sys, and being closed; whatever comes out of a round must be within its own bounds.
  */
 #include "attach/target.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,6 +16,29 @@ static void require(bool condition)
 {
     if (!condition)
         abort();
+}
+
+static void take_variable(void *context, struct pyi_text name, struct pyi_text value)
+{
+    size_t *count = context;
+    require(strlen(name.data) == name.length && strlen(value.data) == value.length);
+    require(value.length < 8192 && ++*count <= 64);
+}
+
+static void look_inside(struct pyi_target *target, const struct pyi_round *round)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        const struct pyi_stack *stack = &round->stacks[i];
+        struct pyi_thread_state state;
+        pyi_target_states(target, &stack->thread, 1, &state);
+        require(state.run == 0 && state.gil == PYI_GIL_UNKNOWN); /* an image does not run */
+        for (size_t k = 0; stack->status != PYI_STACK_LOST && k < stack->depth && k < 8; k++) {
+            size_t count = 0;
+            struct pyi_error err = {0};
+            if (pyi_target_locals(target, stack->thread, k, take_variable, &count, &err) < 0)
+                require(err.code < 0 && count == 0);
+        }
+    }
 }
 
 static void look_at(const struct pyi_target *target, const struct pyi_round *round)
@@ -46,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct pyi_round round = {0};
         if (pyi_target_round(target, &round, &err) == 0)
             look_at(target, &round);
+        look_inside(target, &round);
     }
     const struct pyi_sysinfo *sysinfo;
     if (pyi_target_sysinfo(target, &sysinfo, &err) == 0)

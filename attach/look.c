@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * look.c - looking without recording: what threads are doing now, which processes run Python.
+ *
+ * Comes in: an open target, or all of /proc. Goes out: run states with who holds the global lock;
+ * one entry per process with Python and why it cannot be profiled. Names are asked before
+ * symbols and symbols before memory, because most processes are none of ours.
+ */
+#include "attach/elf.h"
+#include "attach/target.h"
+#include "attach/version.h"
+#include "src/base/array.h"
+#include "src/base/error.h"
+#include "src/base/hash.h"
+#include "src/base/text.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROCESSES_MAX 200000
+#define COMMAND_LIMIT 1000
+#define MAPS_LIMIT    ((size_t)8 << 20)
+
+/* ---- states of threads ---- */
+
+/* Whether the thread sleeps in futex() on an address of the range: where the program waits for
+ * the lock, it waits on the lock's own condition. /proc/PID/task/TID/syscall is "running", or the
+ * call's number and its arguments in hexadecimal. */
+static bool sleeps_on(const struct pyi_target *target, pid_t tid, pyi_addr from, pyi_addr to)
+{
+    char name[64];
+    struct pyi_strbuf text = {0};
+    bool found = false;
+    snprintf(name, sizeof(name), "task/%d/syscall", (int)tid);
+    if (pyi_process_read(target->proc, target->pid, name, 4096, &text, NULL) == 0 && text.length) {
+        char *end;
+        long number = strtol(text.data, &end, 10);
+        unsigned long long address = strtoull(end, NULL, 16);
+        found = end != text.data && number == SYS_futex && address >= from && address < to;
+    }
+    pyi_strbuf_deinit(&text);
+    return found;
+}
+
+static void state_of(const struct pyi_target *target, const struct pyi_thread *thread,
+                     const struct pyi_gil_facts *before, struct pyi_thread_state *out)
+{
+    struct pyi_process_stat stat;
+    *out = (struct pyi_thread_state){0};
+    if (thread->tid > 0 &&
+        pyi_process_stat(target->proc, target->pid, thread->tid, &stat, NULL) == 0)
+        out->run = stat.state;
+    if (!before->known)
+        return;
+    out->gil = before->holder ? PYI_GIL_HOLDER : PYI_GIL_OTHER;
+    if (!before->holder && out->run == 'S' &&
+        sleeps_on(target, thread->tid, before->wait_from, before->wait_to))
+        out->gil = PYI_GIL_WAITING;
+}
+
+void pyi_target_states(struct pyi_target *target, const struct pyi_thread *const *threads,
+                       size_t count, struct pyi_thread_state *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct pyi_thread_state){0};
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct pyi_gil_facts *facts = calloc(2 * count + 1, sizeof(*facts));
+    if (!facts || target->image)
+        return;
+    pyi_cpython_gil(target->python, threads, count, facts);
+    for (size_t i = 0; i < count; i++)
+        state_of(target, threads[i], &facts[i], &out[i]);
+    /* Said of a thread only when it held the lock before and after its state was read. */
+    pyi_cpython_gil(target->python, threads, count, facts + count);
+    for (size_t i = 0; i < count; i++)
+        if (out[i].gil == PYI_GIL_HOLDER && !facts[count + i].holder)
+            out[i].gil = PYI_GIL_OTHER;
+}
+
+/* ---- processes ---- */
+
+struct processes {
+    struct pyi_python_process *items;
+    size_t count, capacity;
+    struct pyi_map programs; /* device and inode, mixed -> 1 + whether its symbols are Python's */
+};
+
+/* What is known of a process before its memory is looked at. */
+enum likeness { LIKE_NOTHING, LIKE_PYTHON, LIKE_HIDDEN };
+
+static bool named_python(const char *path)
+{
+    struct pyi_version_name name;
+    return pyi_version_from_name(pyi_maps_base_name(path), &name);
+}
+
+/* PyPy and others are named in the list as what cannot be profiled. */
+static bool named_like_python(const char *path)
+{
+    return named_python(path) || strncmp(pyi_maps_base_name(path), "pypy", 4) == 0;
+}
+
+/* A file name of the mappings: the library, or an extension module of some Python. */
+static bool mappings_name_python(pid_t pid)
+{
+    struct pyi_strbuf text = {0};
+    bool found = pyi_process_read(PYI_PROC, pid, "maps", MAPS_LIMIT, &text, NULL) == 0 &&
+                 text.length &&
+                 (memmem(text.data, text.length, "/libpython", 10) ||
+                  memmem(text.data, text.length, "/lib-dynload/", 13) ||
+                  memmem(text.data, text.length, ".cpython-", 9));
+    pyi_strbuf_deinit(&text);
+    return found;
+}
+
+static bool symbols_are_python(int fd)
+{
+    struct pyi_elf *elf = NULL;
+    struct pyi_elf_section section;
+    uint64_t value;
+    if (pyi_elf_open_fd(fd, &elf, NULL) < 0)
+        return false;
+    bool found = pyi_elf_dynamic_symbol(elf, "_PyRuntime", &value) ||
+                 pyi_elf_dynamic_symbol(elf, "_PyThreadState_Current", &value) ||
+                 pyi_elf_section(elf, ".PyRuntime", &section);
+    pyi_elf_close(elf);
+    return found;
+}
+
+/* The program file itself, once per file: many processes run the same one. */
+static bool program_has_symbols(struct processes *list, pid_t pid)
+{
+    char path[64];
+    struct stat status;
+    uint64_t known;
+    snprintf(path, sizeof(path), "%s/%d/exe", PYI_PROC, (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &status) < 0) {
+        close(fd);
+        return false;
+    }
+    struct {
+        uint64_t device, inode;
+    } identity = {status.st_dev, status.st_ino};
+    uint64_t key = pyi_hash_bytes(&identity, sizeof(identity)) >> 1;
+    if (pyi_map_get(&list->programs, key, &known)) {
+        close(fd);
+        return known == 2;
+    }
+    bool found = symbols_are_python(fd);
+    /* Lack of memory only means that the file is asked again. */
+    (void)pyi_map_put(&list->programs, key, 1 + found);
+    return found;
+}
+
+/* The first word of the command line, which the process may have chosen freely. */
+static bool claims_python(pid_t pid)
+{
+    struct pyi_strbuf words = {0};
+    bool claims = pyi_process_read(PYI_PROC, pid, "cmdline", (size_t)4 << 20, &words, NULL) == 0 &&
+                  words.length && named_like_python(words.data);
+    pyi_strbuf_deinit(&words);
+    return claims;
+}
+
+static enum likeness likeness_of(struct processes *list, pid_t pid)
+{
+    struct pyi_strbuf link = {0};
+    enum likeness like = LIKE_NOTHING;
+    int code = pyi_process_link(PYI_PROC, pid, "exe", &link, NULL);
+    if (code == PYI_E_PERM)
+        like = claims_python(pid) ? LIKE_HIDDEN : LIKE_NOTHING;
+    else if (code == 0 && link.length &&
+             (named_like_python(link.data) || mappings_name_python(pid) ||
+              program_has_symbols(list, pid)))
+        like = LIKE_PYTHON;
+    pyi_strbuf_deinit(&link);
+    return like;
+}
+
+/* Every step of opening up to the interpreter; nothing is kept open. */
+static void try_to_open(pid_t pid, struct pyi_python_process *out)
+{
+    struct pyi_target *target = NULL;
+    if (pyi_target_open(pid, NULL, &target, &out->error) < 0)
+        return;
+    struct pyi_text version = pyi_target_info(target)->version;
+    snprintf(out->version, sizeof(out->version), "%.*s", (int)version.length, version.data);
+    pyi_target_close(target);
+}
+
+static double age_of(const struct pyi_process_stat *stat)
+{
+    struct timespec boot;
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    double age = (double)boot.tv_sec + (double)boot.tv_nsec / 1e9 -
+                 (double)stat->start_ticks / (double)sysconf(_SC_CLK_TCK);
+    return age > 0 ? age : 0;
+}
+
+static int add_process(struct processes *list, pid_t pid, struct pyi_error *err)
+{
+    struct pyi_process_status status;
+    struct pyi_process_stat stat;
+    struct pyi_strbuf command = {0};
+    if (likeness_of(list, pid) == LIKE_NOTHING ||
+        pyi_process_status(PYI_PROC, pid, &status, NULL) < 0 ||
+        pyi_process_stat(PYI_PROC, pid, 0, &stat, NULL) < 0)
+        return 0;
+    if (!pyi_array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items)))
+        return pyi_error_nomem(err);
+    struct pyi_python_process *entry = &list->items[list->count];
+    *entry = (struct pyi_python_process){
+        .pid = pid, .uid = status.effective_uid, .cpu = stat.cpu, .age = age_of(&stat)};
+    try_to_open(pid, entry);
+    if (entry->error.code == PYI_E_NOMEM)
+        return pyi_error_nomem(err);
+    /* It only looked so, or it is on its way out. */
+    if (strcmp(entry->error.slug, "not-python") == 0 || entry->error.code == PYI_E_GONE)
+        return 0;
+    pyi_process_command(PYI_PROC, pid, COMMAND_LIMIT, &command);
+    if (command.length == 0)
+        pyi_strbuf_string(&command, status.name);
+    entry->command = pyi_strbuf_detach(&command);
+    if (!entry->command)
+        return pyi_error_nomem(err);
+    list->count++;
+    return 0;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    const struct pyi_python_process *one = a, *other = b;
+    return (one->pid > other->pid) - (one->pid < other->pid);
+}
+
+int pyi_processes_list(struct pyi_python_process **out, size_t *count, struct pyi_error *err)
+{
+    struct processes list = {0};
+    int code = 0, seen = 0;
+    DIR *directory = opendir(PYI_PROC);
+    if (!directory)
+        return pyi_error_os(err, errno, "cannot read " PYI_PROC);
+    for (struct dirent *entry; code == 0 && seen < PROCESSES_MAX && (entry = readdir(directory));
+         seen++) {
+        char *end;
+        long pid = isdigit((unsigned char)entry->d_name[0]) ? strtol(entry->d_name, &end, 10) : 0;
+        if (pid > 0 && pid <= INT_MAX && *end == 0)
+            code = add_process(&list, (pid_t)pid, err);
+    }
+    closedir(directory);
+    pyi_map_deinit(&list.programs);
+    if (code < 0) {
+        pyi_processes_free(list.items, list.count);
+        return code;
+    }
+    if (list.count > 1)
+        qsort(list.items, list.count, sizeof(*list.items), by_pid);
+    *out = list.items;
+    *count = list.count;
+    return 0;
+}
+
+void pyi_processes_free(struct pyi_python_process *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(list[i].command);
+    free(list);
+}
