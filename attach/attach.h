@@ -26,10 +26,11 @@ struct pyi_code {
         id; /* dense from 0, never used again: equal text at another address may have another */
 };
 
-/** One Python frame at one instant. */
+/** One Python frame at one instant; as the last entry of a stack also a C function that the frame
+ *  before it is calling: its file is "<built-in>" or "<extended>", its first line 0. */
 struct pyi_stack_entry {
     const struct pyi_code *code;
-    int32_t line;        /* line now executing, 0 unknown */
+    int32_t line;        /* line now executing, 0 unknown or a C function */
     uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
     uint32_t edge;       /* 0: nothing speaks against the call from the entry below; else not proven
                             yet: number for pyi_target_edge_proven() */
@@ -96,7 +97,8 @@ struct pyi_target_options {
     /** Which threads to sample; NULL: all. Asked once per thread and again when it is renamed. */
     bool (*select)(void *context, const struct pyi_thread *thread);
     void *select_context;
-    size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    enum pyi_c_labels c_labels; /* which C functions appear as the last entry of a stack */
+    size_t max_depth;           /* frames per stack, the bottom is cut beyond; 0: 200,000 */
 };
 
 /** What was found at open. Texts are borrowed until close. */

@@ -235,8 +235,9 @@ static int read_lines(struct pyi_cpython *python, struct pyi_code_entry *entry,
 
 /* The record that leaves attach/: one per name, file, line and mark, so that a program that
  * compiles the same text for ever does not fill our memory. */
-static int share(struct pyi_cpython *python, struct pyi_text name, struct pyi_text file,
-                 int32_t first_line, bool hide, const struct pyi_code **out, struct pyi_error *err)
+int pyi_codes_share(struct pyi_cpython *python, struct pyi_text name, struct pyi_text file,
+                    int32_t first_line, bool hide, const struct pyi_code **out,
+                    struct pyi_error *err)
 {
     struct pyi_codes *codes = &python->codes;
     struct {
@@ -342,7 +343,7 @@ static int fill(struct pyi_cpython *python, struct pyi_code_entry *entry, const 
     if (rc == 0)
         rc = read_lines(python, entry, err);
     if (rc == 0)
-        rc = share(python, name, file, entry->first_line, hide, &entry->code, err);
+        rc = pyi_codes_share(python, name, file, entry->first_line, hide, &entry->code, err);
     return rc;
 }
 

@@ -70,6 +70,11 @@ void pyi_codes_deinit(struct pyi_codes *codes);
  *  code object), FAULT, LIMIT, and fatal. */
 int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_entry **out,
                   struct pyi_error *err) PYI_MUST_CHECK;
+/** The constant record for a name, file, line and mark; texts must be interned in
+ *  `python->texts`. Errors: NOMEM. */
+int pyi_codes_share(struct pyi_cpython *python, struct pyi_text name, struct pyi_text file,
+                    int32_t first_line, bool hide, const struct pyi_code **out,
+                    struct pyi_error *err) PYI_MUST_CHECK;
 /** Bytes of a code object that pyi_codes_check() compares, from its start. */
 size_t pyi_codes_window(const struct pyi_cpython *python);
 /** Compares a fresh copy of the window; a difference makes the entry invalid. */

@@ -7,6 +7,7 @@
  */
 #include "attach/cpython/cpython.h"
 
+#include "attach/cpython/leaf.h"
 #include "attach/cpython/object.h"
 #include "attach/cpython/python.h"
 #include "attach/cpython/verify.h"
@@ -140,6 +141,7 @@ void pyi_cpython_close(struct pyi_cpython *python)
     pyi_threads_deinit(&python->threads);
     pyi_codes_deinit(&python->codes);
     pyi_classes_deinit(&python->classes);
+    pyi_leaves_free(python->leaves);
     pyi_intern_deinit(&python->texts);
     pyi_edges_deinit(&python->edges);
     pyi_copy_deinit(&python->copy);

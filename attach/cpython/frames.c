@@ -457,7 +457,7 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
     struct pyi_frame frame = {0};
     bool full = false;
     thread->frame_count = 0;
-    thread->truncated = false;
+    thread->truncated = thread->from_shim = false;
     if (window > FRAME_WINDOW)
         return torn(err, "layout of frames makes no sense");
     int rc = find_head(python, thread, state, &address, err);
@@ -476,12 +476,15 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
         if (frame.owner >= OWNER_C) {
             if (thread->frame_count > 0)
                 thread->frames[thread->frame_count - 1].from_c = true;
+            else
+                thread->from_shim = true;
             continue;
         }
         if (frame.code == 0 && python->minor >= 14) {
             /* 3.14+, Python/frame.c: a frame that returned has lost its code. It was the top, or
              * below it, when the thread state was copied; the stack now begins under it. */
             thread->frame_count = 0;
+            thread->from_shim = false;
             continue;
         }
         if (!pyi_addr_plausible(frame.code))

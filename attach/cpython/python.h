@@ -53,6 +53,7 @@ struct pyi_cpython {
     struct pyi_classes classes;
     struct pyi_threads threads;
     struct pyi_edges edges;
+    struct pyi_leaves *leaves; /* of leaf.c, NULL until the first call is looked at */
 
     struct pyi_copy copy;  /* of the round */
     struct pyi_copy again; /* of one thread that has to be read once more */

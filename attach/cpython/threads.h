@@ -68,6 +68,8 @@ struct pyi_tracked {
     struct pyi_frame *frames, *last; /* top first: of this walk, of the last accepted one */
     size_t frame_count, frame_capacity, last_count, last_capacity;
     bool truncated, last_truncated;
+    bool from_shim;                         /* 3.12+: above the top frame stands an entry from C */
+    const struct pyi_code *leaf;            /* C function the top frame is inside, NULL none */
     struct pyi_stack_entry *entries, *work; /* outermost first: delivered, being made */
     size_t depth, entry_capacity, work_capacity;
     bool delivered, lost;

@@ -10,6 +10,7 @@
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
+#include "attach/cpython/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
@@ -79,6 +80,7 @@ static int cut_at(const struct pyi_cpython *python, struct pyi_tracked *thread, 
     if (!python->repair || pyi_is_fatal(rc) || rc == PYI_E_LIMIT || i + 1 >= thread->frame_count)
         return rc;
     thread->frame_count -= i + 1;
+    thread->from_shim = false; /* if there was one, it was above what is gone */
     memmove(thread->frames, thread->frames + i + 1, thread->frame_count * sizeof(*thread->frames));
     return 0;
 }
@@ -344,6 +346,7 @@ static int extend(struct pyi_cpython *python, struct pyi_tracked *thread, struct
     for (size_t i = 0; i < good; i++)
         thread->frames[i] = more[good - 1 - i];
     thread->frame_count += good;
+    thread->from_shim = false;
     return 0;
 }
 
@@ -372,6 +375,7 @@ static int walk_last(struct pyi_cpython *python, struct pyi_tracked *thread, str
         return torn(err, "nothing is left of the last stack");
     memmove(thread->frames, thread->frames + (n - kept), kept * sizeof(*thread->frames));
     thread->frame_count = kept;
+    thread->from_shim = false;
     thread->truncated = thread->last_truncated;
     return 0;
 }
@@ -482,7 +486,7 @@ static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
                    struct pyi_stack *out, struct pyi_error *err)
 {
     size_t depth = 0;
-    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 1,
+    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 2,
                            sizeof(*thread->work)))
         return pyi_error_nomem(err);
     uint32_t edge = 0;
@@ -500,6 +504,8 @@ static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
                                                          .edge = edge};
         edge = 0;
     }
+    if (thread->leaf != NULL)
+        thread->work[depth++] = (struct pyi_stack_entry){.code = thread->leaf};
     size_t common = 0, equal = 0;
     while (equal < depth && equal < thread->depth &&
            thread->work[equal].code == thread->entries[equal].code &&
@@ -597,6 +603,9 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
     out->attempts = attempts;
     if (rc == 0) {
         watch_marks(python, thread);
+        rc = pyi_leaf_find(python, thread, &thread->leaf, err);
+        if (rc != 0)
+            return rc;
         rc = deliver(python, thread, out, err);
         thread->lost = false;
         if (rc == 0)

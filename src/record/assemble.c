@@ -244,6 +244,16 @@ static int append_start(struct assembly *assembly, struct pyi_text frame, struct
     return code;
 }
 
+/* A C function is where time is spent, not where a report begins. */
+static bool is_c_function(struct pyi_text identifier)
+{
+    const char *file = memchr(identifier.data, '\0', identifier.length);
+    if (file == NULL)
+        return false;
+    struct pyi_text rest = {file + 1, identifier.length - (size_t)(file + 1 - identifier.data)};
+    return pyi_text_starts_with(rest, "<built-in>") || pyi_text_starts_with(rest, "<extended>");
+}
+
 static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
 {
     if (!assembly->count)
@@ -252,6 +262,8 @@ static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
     struct common common = {.session = recorder->session};
     int code = find_common(assembly, &common, err);
     size_t depth = common.depth;
+    while (!code && depth > 0 && is_c_function(common.frames[depth - 1]))
+        depth--;
     /* A launched program's report begins at its module, whatever all samples share above it. */
     if (recorder->launched && assembly->order[0]->is_main && depth > 2)
         depth = 2;

@@ -90,6 +90,7 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .wait = wait,
         .libpython = recorder->options.libpython,
         .assume_version = recorder->options.assume_version,
+        .c_labels = recorder->options.c_labels,
         .tool = "pyinstrument " PYI_VERSION,
         .select = pyi_recorder_selects,
         .select_context = recorder,
