@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * verify.c - structural checks: accept a walked chain, or look again.
+ * verify.c - from a walked chain to the stack as it was copied: accept, cut, extend, or look again.
  *
  * In: a chain of frames from one copy. Out: the stack as attach.h describes it, or LOST after the
- * last attempt. What a running program can tear apart is caught here: an instruction outside its
- * code, frames that do not join on the data stack. Proof of every single edge is not made yet, so
- * no stack is called verified. Must not know how the chain was found.
+ * last attempt. The thread state that names the top is older than the copy of the stack; from 3.11
+ * on the copied frames themselves say which of them was the top. What contradicts itself is torn:
+ * an instruction outside its code, frames that do not join on the data stack. Whether the program
+ * makes the calls that are left is the business of edges.c. Must not know how to walk a chain.
  */
 #include "attach/cpython/verify.h"
 
