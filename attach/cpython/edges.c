@@ -41,7 +41,8 @@ void pyi_edges_deinit(struct pyi_edges *edges)
 
 bool pyi_edges_proven(const struct pyi_edges *edges, uint32_t edge)
 {
-    return edge == 0 || (edge <= edges->count && edges->items[edge - 1].proven);
+    return edge == 0 || (edge > edges->forgotten && edge - edges->forgotten <= edges->count &&
+                         edges->items[edge - edges->forgotten - 1].proven);
 }
 
 /* ---- the set --------------------------------------------------------------------------------- */
@@ -75,7 +76,7 @@ static bool same_edge(const struct pyi_edge *a, const struct pyi_edge *b)
            a->from_c == b->from_c;
 }
 
-/* Number of the edge from `caller` to `callee`, added when new. */
+/* Place of the edge from `caller` to `callee`, added when new. */
 static int find_edge(struct pyi_edges *edges, const struct pyi_frame *callee,
                      const struct pyi_frame *caller, uint32_t *out, struct pyi_error *err)
 {
@@ -95,14 +96,11 @@ static int find_edge(struct pyi_edges *edges, const struct pyi_frame *callee,
     uint64_t key = pyi_hash_bytes(&identity, sizeof(identity)) >> 1, value;
     while (pyi_map_get(&edges->by_key, key, &value)) {
         if (same_edge(&edges->items[value], &fresh)) {
-            *out = (uint32_t)value + 1;
+            *out = (uint32_t)value;
             return 0;
         }
         key = (key + 1) & (UINT64_MAX >> 1);
     }
-    *out = PYI_EDGE_UNKNOWN;
-    if (edges->count >= EDGE_LIMIT)
-        return 0;
     int rc = find_site(edges, &fresh, &fresh.site, err);
     if (rc != 0)
         return rc;
@@ -111,9 +109,19 @@ static int find_edge(struct pyi_edges *edges, const struct pyi_frame *callee,
         !pyi_map_put(&edges->by_key, key, edges->count))
         return pyi_error_nomem(err);
     edges->sites[fresh.site].callees++;
-    edges->items[edges->count++] = fresh;
     *out = (uint32_t)edges->count;
+    edges->items[edges->count++] = fresh;
     return 0;
+}
+
+/* A program that makes code all the time makes edges all the time: begins anew. What was not proven
+ * by now will count as such for ever. */
+static void forget(struct pyi_edges *edges)
+{
+    edges->forgotten += (uint32_t)edges->count;
+    edges->count = edges->site_count = 0;
+    pyi_map_clear(&edges->by_key);
+    pyi_map_clear(&edges->sites_by_key);
 }
 
 /* Another sample has it. True when it is time to look for proof. A copy can hold the same wrong
@@ -260,7 +268,7 @@ static int inquire(struct pyi_cpython *python, struct pyi_tracked *thread,
         rc = pyi_copy_read(copy, python->memory, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct inquiry *inquiry = &inquiries[i];
-        inquiry->edge->proven = cache_proves(python, thread, inquiry);
+        inquiry->edge->proven |= cache_proves(python, thread, inquiry);
         inquiry->still = !inquiry->edge->proven && stands(python, thread, inquiry);
         more |= inquiry->still;
     }
@@ -285,29 +293,29 @@ int pyi_edges_prove(struct pyi_cpython *python, struct pyi_tracked *thread, stru
     struct inquiry inquiries[BATCH];
     uint32_t due[BATCH];
     size_t count = 0, n = thread->frame_count;
+    if (edges->count + n > EDGE_LIMIT)
+        forget(edges);
     for (size_t i = 0; i + 1 < n; i++) {
         struct pyi_frame *frame = &thread->frames[i];
         if (frame->sure && frame->edge == 0)
             continue;
-        int rc = find_edge(edges, frame, frame + 1, &frame->edge, err);
+        uint32_t at = 0;
+        int rc = find_edge(edges, frame, frame + 1, &at, err);
         if (rc != 0)
             return rc;
-        if (frame->edge == PYI_EDGE_UNKNOWN)
-            continue;
-        struct pyi_edge *edge = &edges->items[frame->edge - 1];
+        struct pyi_edge *edge = &edges->items[at];
         edges->sites[edge->site].seen++;
         if (!edge->proven && sight(edges, edge) && count < BATCH) {
             edge->next_try = edge->seen < EVERY_TRY ? edge->seen + 1 : edge->seen + edge->seen / 2;
-            due[count] = frame->edge;
+            due[count] = at;
             inquiries[count++] = (struct inquiry){.frame = i};
         }
-        if (edge->proven)
-            frame->edge = 0;
+        frame->edge = edge->proven ? 0 : edges->forgotten + at + 1;
     }
     if (n > 0)
         thread->frames[n - 1].edge = 0;
     for (size_t i = 0; i < count; i++)
-        inquiries[i].edge = &edges->items[due[i] - 1];
+        inquiries[i].edge = &edges->items[due[i]];
     int rc = count > 0 ? inquire(python, thread, inquiries, count, err) : 0;
     for (size_t i = 0; rc == 0 && i < count; i++)
         if (inquiries[i].edge->proven)

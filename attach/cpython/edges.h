@@ -31,12 +31,13 @@ struct pyi_site {
 struct pyi_edges {
     struct pyi_map by_key, sites_by_key;
     struct pyi_edge *items;
+    uint32_t forgotten; /* numbers up to here are of edges that are no longer known */
     struct pyi_site *sites;
     size_t count, capacity, site_count, site_capacity;
     struct pyi_copy copy;
 };
 
-#define PYI_EDGE_UNKNOWN UINT32_MAX /* too many edges: this one is never proven */
+#define PYI_EDGE_UNKNOWN UINT32_MAX /* never proven */
 
 void pyi_edges_deinit(struct pyi_edges *edges);
 /** Gives every frame of an accepted walk its `edge`: 0 where the call from the frame below is

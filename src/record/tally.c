@@ -22,7 +22,9 @@ static uint64_t memory_held(const struct pyi_recorder *recorder)
     uint64_t bytes = sizeof(*recorder) + recorder->texts.total + recorder->paths.arena.total +
                      recorder->track_capacity * sizeof(struct pyi_track *) +
                      (uint64_t)recorder->ledger.top_stack * BYTES_PER_STACK +
-                     recorder->ledger.frames.lines.count * BYTES_PER_FRAME;
+                     recorder->ledger.frames.lines.count * BYTES_PER_FRAME +
+                     recorder->ledger.park.capacity * sizeof(uint32_t) +
+                     recorder->ledger.park.samples.slot_count * 2 * sizeof(uint64_t);
     for (size_t i = 0; i < recorder->track_count; i++)
         bytes += pyi_track_memory(recorder->tracks[i]);
     return bytes;
