@@ -26,11 +26,14 @@ struct pyi_code {
         id; /* dense from 0, never used again: equal text at another address may have another */
 };
 
-/** One Python frame at one instant. */
+/** One Python frame at one instant; as the last entry of a stack also a C function that the frame
+ *  before it is calling: its file is "<built-in>" or "<extended>", its first line 0. */
 struct pyi_stack_entry {
     const struct pyi_code *code;
-    int32_t line;        /* line now executing, 0 unknown */
+    int32_t line;        /* line now executing, 0 unknown or a C function */
     uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
+    uint32_t edge;       /* 0: nothing speaks against the call from the entry below; else not proven
+                            yet: number for pyi_target_edge_proven() */
 };
 
 /** One Python thread state, known from its first sight until the target is closed. */
@@ -60,10 +63,11 @@ struct pyi_stack {
     const struct pyi_stack_entry *entries;
     size_t depth;
     /** Leading entries equal to those of this thread's last delivered stack: interning can
-     *  begin there. */
+     *  begin there. Of a SAME stack they may be fewer than all: a call above was proven since. */
     size_t common;
     bool truncated;   /* the depth limit cut the bottom off */
-    bool verified;    /* every caller-callee edge is proven, not only plausible */
+    bool verified;    /* every caller-callee edge is proven, not only plausible; never where
+                         edges are not being proven, and then all `edge` are 0 */
     uint8_t attempts; /* 1: at the first read */
 };
 
@@ -93,7 +97,8 @@ struct pyi_target_options {
     /** Which threads to sample; NULL: all. Asked once per thread and again when it is renamed. */
     bool (*select)(void *context, const struct pyi_thread *thread);
     void *select_context;
-    size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    enum pyi_c_labels c_labels; /* which C functions appear as the last entry of a stack */
+    size_t max_depth;           /* frames per stack, the bottom is cut beyond; 0: 200,000 */
 };
 
 /** What was found at open. Texts are borrowed until close. */
@@ -140,6 +145,8 @@ int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out
 /** The same read anew: a program changes its path as it runs. Earlier results stay readable. */
 int pyi_target_refresh_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
                                struct pyi_error *err) PYI_MUST_CHECK;
+/** Whether a call that was not proven when its stack was delivered is proven by now. */
+bool pyi_target_edge_proven(const struct pyi_target *target, uint32_t edge);
 /** Class name by number from a stack entry. */
 struct pyi_text pyi_target_class_name(const struct pyi_target *target, uint32_t number);
 

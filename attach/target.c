@@ -110,6 +110,11 @@ const struct pyi_target_info *pyi_target_info(const struct pyi_target *target)
     return &target->info;
 }
 
+bool pyi_target_edge_proven(const struct pyi_target *target, uint32_t edge)
+{
+    return pyi_cpython_edge_proven(target->python, edge);
+}
+
 struct pyi_text pyi_target_class_name(const struct pyi_target *target, uint32_t number)
 {
     return pyi_cpython_class_name(target->python, number);

@@ -34,7 +34,7 @@ static struct pyi_class *known(struct pyi_cpython *python, pyi_addr type)
 }
 
 /* A NUL-terminated string, read piece by piece so that no page behind its end is needed. */
-static int read_c_string(struct pyi_cpython *python, pyi_addr at, struct pyi_strbuf *out,
+int pyi_classes_c_string(struct pyi_cpython *python, pyi_addr at, struct pyi_strbuf *out,
                          struct pyi_error *err)
 {
     while (out->length < PYI_MAX_NAME) {
@@ -58,13 +58,37 @@ static int read_c_string(struct pyi_cpython *python, pyi_addr at, struct pyi_str
     return pyi_error_set(err, PYI_E_LIMIT, "type name too long");
 }
 
+/* The interpreter's own callables, by the full name of their types. */
+static uint8_t callable_of(struct pyi_text name, uint64_t flags)
+{
+    static const struct {
+        const char *name;
+        enum pyi_callable callable;
+    } rows[] = {
+        {"builtin_function_or_method", PYI_CALLABLE_BUILTIN},
+        {"builtin_method", PYI_CALLABLE_BUILTIN},
+        {"method_descriptor", PYI_CALLABLE_DESCRIPTOR},
+        {"method", PYI_CALLABLE_METHOD},
+        {"function", PYI_CALLABLE_FUNCTION},
+        {"classmethod_descriptor", PYI_CALLABLE_CLASS_DESCRIPTOR},
+        {"wrapper_descriptor", PYI_CALLABLE_SLOT},
+        {"method-wrapper", PYI_CALLABLE_SLOT_WRAPPER},
+    };
+    if (pyi_text_equal(name, pyi_text("functools.partial")))
+        return PYI_CALLABLE_PARTIAL;
+    for (size_t i = 0; !(flags & PYI_TYPE_IS_HEAP) && i < sizeof(rows) / sizeof(*rows); i++)
+        if (pyi_text_equal(name, pyi_text(rows[i].name)))
+            return rows[i].callable;
+    return PYI_CALLABLE_OTHER;
+}
+
 static int fill(struct pyi_cpython *python, struct pyi_class *type, const uint8_t *window,
                 struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_strbuf name = {0};
     pyi_addr name_at = pyi_load_u64(window + layout->type_name);
-    int rc = read_c_string(python, name_at, &name, err);
+    int rc = pyi_classes_c_string(python, name_at, &name, err);
     struct pyi_text text = pyi_strbuf_get(&name);
     if (rc == 0 && text.length == 0)
         rc = pyi_error_set(err, PYI_E_TORN, "type has an empty name");
@@ -85,6 +109,8 @@ static int fill(struct pyi_cpython *python, struct pyi_class *type, const uint8_
         .is_cell = pyi_text_equal(text, pyi_text("cell")),
         .is_frame = pyi_text_equal(text, pyi_text("frame")),
         .is_code = pyi_text_equal(text, pyi_text("code")),
+        .is_module = pyi_text_equal(text, pyi_text("module")),
+        .callable = callable_of(text, pyi_load_u64(window + layout->type_flags)),
         .checked = python->round,
     };
     pyi_strbuf_deinit(&name);

@@ -8,9 +8,23 @@
 #include "attach/memory.h"
 #include "src/base/arena.h"
 #include "src/base/hash.h"
+#include "src/base/text.h"
 #include <pyinstrument/error.h>
 
 struct pyi_cpython;
+
+/** What calling an instance of a type means for the name of a C function. */
+enum pyi_callable {
+    PYI_CALLABLE_OTHER,
+    PYI_CALLABLE_BUILTIN,    /* builtin_function_or_method, builtin_method */
+    PYI_CALLABLE_DESCRIPTOR, /* method_descriptor */
+    PYI_CALLABLE_METHOD,     /* method: look at its function */
+    PYI_CALLABLE_FUNCTION,   /* function: runs Python code */
+    PYI_CALLABLE_CLASS_DESCRIPTOR,
+    PYI_CALLABLE_SLOT,         /* wrapper_descriptor */
+    PYI_CALLABLE_SLOT_WRAPPER, /* method-wrapper */
+    PYI_CALLABLE_PARTIAL,
+};
 
 /** What is known of one type object. */
 struct pyi_class {
@@ -20,7 +34,8 @@ struct pyi_class {
     uint64_t basic_size; /* tp_basicsize */
     int64_t dict_offset; /* tp_dictoffset */
     uint32_t name;       /* number of the bare name + 1 */
-    bool is_cell, is_frame, is_code;
+    bool is_cell, is_frame, is_code, is_module;
+    uint8_t callable; /* enum pyi_callable */
     bool valid;       /* false: read again before use */
     uint32_t version; /* changes when another type is found at the address */
     uint32_t checked; /* round of the last full check */
@@ -39,6 +54,9 @@ void pyi_classes_deinit(struct pyi_classes *classes);
  *  when the address turns out to hold another type. Errors: TORN (no type), FAULT, and fatal. */
 int pyi_classes_get(struct pyi_cpython *python, pyi_addr type, const struct pyi_class **out,
                     struct pyi_error *err) PYI_MUST_CHECK;
+/** Appends the NUL-terminated string at an address. Errors: TORN, FAULT, LIMIT, and fatal. */
+int pyi_classes_c_string(struct pyi_cpython *python, pyi_addr at, struct pyi_strbuf *out,
+                         struct pyi_error *err) PYI_MUST_CHECK;
 /** Number of the type's bare name for stack entries. */
 static inline uint32_t pyi_class_number(const struct pyi_class *type)
 {

@@ -16,6 +16,7 @@
 #define KNOWN_LIMIT     (1 << 20)
 #define WINDOW_MAX      512
 #define RECHECK_ROUNDS  256  /* before 3.14: rounds an entry is believed without a look */
+#define AGEING_LOOKS    8    /* entries looked at for the next old one */
 #define MOVING_ROUNDS   64   /* rounds of care after the interpreter freed a code object */
 #define CAUTIOUS_ROUNDS 4096 /* rounds without such trust after an address was found reused */
 
@@ -31,8 +32,10 @@ enum { WORD_SELF = 1, WORD_CLS = 2, WORD_HIDE = 3 };
 
 void pyi_codes_deinit(struct pyi_codes *codes)
 {
-    for (size_t i = 0; i < codes->count; i++)
+    for (size_t i = 0; i < codes->count; i++) {
         free(codes->entries[i]->lines);
+        free(codes->entries[i]->returns);
+    }
     free(codes->entries);
     free(codes->pending);
     pyi_map_deinit(&codes->by_address);
@@ -100,6 +103,17 @@ bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_ent
         return false;
     uint32_t age = python->round - entry->checked;
     return python->round < python->codes.cautious_until ? age > 0 : age > RECHECK_ROUNDS;
+}
+
+struct pyi_code_entry *pyi_codes_ageing(struct pyi_cpython *python)
+{
+    struct pyi_codes *codes = &python->codes;
+    for (size_t i = 0; i < AGEING_LOOKS && i < codes->count; i++) {
+        struct pyi_code_entry *entry = codes->entries[codes->oldest++ % codes->count];
+        if (entry->valid && python->round - entry->checked > RECHECK_ROUNDS / 2)
+            return entry;
+    }
+    return NULL;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -221,8 +235,9 @@ static int read_lines(struct pyi_cpython *python, struct pyi_code_entry *entry,
 
 /* The record that leaves attach/: one per name, file, line and mark, so that a program that
  * compiles the same text for ever does not fill our memory. */
-static int share(struct pyi_cpython *python, struct pyi_text name, struct pyi_text file,
-                 int32_t first_line, bool hide, const struct pyi_code **out, struct pyi_error *err)
+int pyi_codes_share(struct pyi_cpython *python, struct pyi_text name, struct pyi_text file,
+                    int32_t first_line, bool hide, const struct pyi_code **out,
+                    struct pyi_error *err)
 {
     struct pyi_codes *codes = &python->codes;
     struct {
@@ -291,6 +306,8 @@ static int read_shape(struct pyi_cpython *python, struct pyi_code_entry *entry,
     if (entry->size_word > (UINT64_C(1) << 31) || words <= 0 || words > PYI_MAX_CHUNK / 8)
         return pyi_error_set(err, PYI_E_TORN, "code object of absurd size");
     entry->frame_words = (uint32_t)words;
+    entry->has_locals = pyi_has_field(layout->code_nlocalsplus) &&
+                        pyi_load_i32(window + layout->code_nlocalsplus) > 0;
     return 0;
 }
 
@@ -326,7 +343,7 @@ static int fill(struct pyi_cpython *python, struct pyi_code_entry *entry, const 
     if (rc == 0)
         rc = read_lines(python, entry, err);
     if (rc == 0)
-        rc = share(python, name, file, entry->first_line, hide, &entry->code, err);
+        rc = pyi_codes_share(python, name, file, entry->first_line, hide, &entry->code, err);
     return rc;
 }
 
@@ -400,9 +417,52 @@ int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_
     codes->reused++;
     codes->cautious_until = python->round + CAUTIOUS_ROUNDS;
     free(entry->lines);
+    free(entry->returns);
     fresh.version = entry->version + 1;
     *entry = fresh;
     *out = entry;
+    return 0;
+}
+
+/* Opcodes that pop the frame, Include/opcode.h (3.11, 3.12) and opcode_ids.h (3.13): RETURN_VALUE,
+ * RETURN_CONST, RETURN_GENERATOR and the forms that sys.monitoring puts in their place. */
+static bool leaves_frame(int minor, uint8_t opcode)
+{
+    switch (minor) {
+    case 11:
+        return opcode == 83 || opcode == 75;
+    case 12:
+        return opcode == 83 || opcode == 121 || opcode == 75 || opcode == 242 || opcode == 247;
+    case 13:
+        return opcode == 36 || opcode == 103 || opcode == 35 || opcode == 239 || opcode == 240;
+    }
+    return false;
+}
+
+int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
+                      bool *yes, struct pyi_error *err)
+{
+    *yes = false;
+    if (offset < 0 || (uint64_t)offset >= entry->length || entry->length > PYI_MAX_LINETABLE)
+        return 0;
+    if (entry->returns == NULL) {
+        PYI_CLEANUP(pyi_cleanup_free) uint8_t *bytes = malloc(entry->length);
+        uint8_t *bits = calloc(entry->length / 16 + 1, 1);
+        if (bytes == NULL || bits == NULL) {
+            free(bits);
+            return pyi_error_nomem(err);
+        }
+        int rc = pyi_object_bytes(python, entry->start, bytes, entry->length, err);
+        if (rc != 0) {
+            free(bits);
+            return rc;
+        }
+        for (size_t i = 0; i + 1 < entry->length; i += 2)
+            if (leaves_frame(python->minor, bytes[i]))
+                bits[i / 16] |= (uint8_t)(1 << (i / 2 & 7));
+        entry->returns = bits;
+    }
+    *yes = entry->returns[offset / 16] >> (offset / 2 & 7) & 1;
     return 0;
 }
 

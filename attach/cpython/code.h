@@ -39,6 +39,10 @@ struct pyi_code_entry {
     bool first_is_cell; /* 3.11+: slot 0 may hold a cell */
     int32_t cell_slot;  /* up to 3.10: slot of the cell of the first local, -1 none */
 
+    bool has_locals;       /* 3.11+: a waiting frame's stack pointer is never 0 */
+    uint32_t code_version; /* 3.12+: 0 none */
+    uint8_t *returns;      /* 3.11-3.13: one bit per instruction that leaves the frame */
+
     struct pyi_line_run *lines;
     size_t line_count;
     int64_t last_offset; /* the latest answer, kept because loops ask again */
@@ -53,6 +57,7 @@ struct pyi_codes {
     size_t count, capacity;
     struct pyi_code_entry **pending; /* scratch of a comparison */
     size_t pending_capacity;
+    size_t oldest; /* rotates over the entries: where to look for those not compared for long */
     struct pyi_arena arena;
     uint32_t next_id;
     pyi_addr type; /* PyCode_Type, given or learned */
@@ -65,6 +70,11 @@ void pyi_codes_deinit(struct pyi_codes *codes);
  *  code object), FAULT, LIMIT, and fatal. */
 int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_entry **out,
                   struct pyi_error *err) PYI_MUST_CHECK;
+/** The constant record for a name, file, line and mark; texts must be interned in
+ *  `python->texts`. Errors: NOMEM. */
+int pyi_codes_share(struct pyi_cpython *python, struct pyi_text name, struct pyi_text file,
+                    int32_t first_line, bool hide, const struct pyi_code **out,
+                    struct pyi_error *err) PYI_MUST_CHECK;
 /** Bytes of a code object that pyi_codes_check() compares, from its start. */
 size_t pyi_codes_window(const struct pyi_cpython *python);
 /** Compares a fresh copy of the window; a difference makes the entry invalid. */
@@ -78,6 +88,12 @@ void pyi_codes_fresh(const struct pyi_cpython *python, struct pyi_code_entry *en
  *  since (3.14+ counts that), else from time to time, else in every round while the program is
  *  known to free code objects. */
 bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_entry *entry);
+/** 3.11-3.13: whether the instruction at a byte offset leaves the frame; `*yes`. Reads the
+ *  instructions once. Errors: as pyi_codes_get(). */
+int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
+                      bool *yes, struct pyi_error *err) PYI_MUST_CHECK;
+/** Next entry that will soon have to be compared, from a rotating look at a few; NULL none. */
+struct pyi_code_entry *pyi_codes_ageing(struct pyi_cpython *python);
 /** Line at a byte offset from the first instruction. */
 int32_t pyi_codes_line(struct pyi_code_entry *entry, int64_t offset);
 

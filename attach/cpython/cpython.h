@@ -65,6 +65,8 @@ struct pyi_text pyi_cpython_class_name(const struct pyi_cpython *python, uint32_
 const struct pyi_thread *pyi_cpython_thread(const struct pyi_cpython *python, uint32_t index);
 /** Adds its counts (code misses, mispredictions ...) to `out`. */
 void pyi_cpython_stats(const struct pyi_cpython *python, struct pyi_target_stats *out);
+/** See pyi_target_edge_proven(). */
+bool pyi_cpython_edge_proven(const struct pyi_cpython *python, uint32_t edge);
 /** One line on where offsets come from, e.g. "debug offsets 3.14 + built-in row 3.14.4-3.14.10". */
 const char *pyi_cpython_layout_source(const struct pyi_cpython *python);
 

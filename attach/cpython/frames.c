@@ -352,8 +352,8 @@ static pyi_addr first_local(const struct pyi_cpython *python, const uint8_t *byt
     return pyi_addr_plausible(reference) ? reference : 0;
 }
 
-static void decode_frame(const struct pyi_cpython *python, const uint8_t *bytes,
-                         struct pyi_frame *frame)
+void pyi_frames_decode(const struct pyi_cpython *python, const uint8_t *bytes,
+                       struct pyi_frame *frame)
 {
     const struct pyi_layout *layout = &python->layout;
     frame->owner = bytes[layout->iframe_owner];
@@ -361,6 +361,48 @@ static void decode_frame(const struct pyi_cpython *python, const uint8_t *bytes,
     frame->instruction = (int64_t)pyi_load_u64(bytes + layout->iframe_instr);
     frame->slot = first_local(python, bytes);
     frame->from_c = pyi_has_field(layout->iframe_is_entry) && bytes[layout->iframe_is_entry] != 0;
+    frame->previous = pyi_load_u64(bytes + layout->iframe_previous);
+    /* 3.11-3.13, pycore_frame.h: the int `stacktop` is -1 while the evaluator holds the stack
+     * pointer itself; 3.13 zeroes it when the frame is cleared (Python/frame.c). */
+    int32_t top = python->minor <= 13 ? pyi_load_i32(bytes + layout->iframe_stacktop) : 1;
+    frame->running = top == -1;
+    frame->emptied = python->minor == 13 && top == 0;
+    frame->function = python->minor == 11 ? pyi_load_u64(bytes) : 0; /* f_func comes first */
+}
+
+bool pyi_frames_peek(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
+                     struct pyi_frame *out)
+{
+    const struct pyi_view *view = &thread->view;
+    size_t window = python->layout.iframe_localsplus + 8, piece = 0;
+    if (!pyi_addr_plausible(address))
+        return false;
+    const uint8_t *bytes = pyi_view_find(&thread->view, address, window, &piece);
+    if (bytes == NULL)
+        return false;
+    *out = (struct pyi_frame){.address = address};
+    pyi_frames_decode(python, bytes, out);
+    if (piece >= view->chunks && piece - view->chunks < view->chunk_count)
+        out->chunk = (uint32_t)(piece - view->chunks) + 1;
+    return true;
+}
+
+/* The outermost frame on the data stack stands where the stack begins: behind one word that keeps
+ * the first chunk from being freed (push_chunk(), Python/pystate.c). A generator that was left
+ * while its chain was copied has lost its link and ends it too early. */
+static bool reaches_bottom(struct pyi_cpython *python, const struct pyi_tracked *thread,
+                           size_t state)
+{
+    const struct pyi_layout *layout = &python->layout;
+    if (thread->chunk_count == 0)
+        return true;
+    pyi_addr first = thread->chunks[thread->chunk_count - 1].address + layout->chunk_data + 8;
+    for (size_t i = thread->frame_count; i-- > 0;)
+        if (thread->frames[i].chunk != 0)
+            return thread->frames[i].address <= first;
+    const uint8_t *bytes =
+        pyi_copy_at(thread->view.copy, state, thread->address, python->state_window);
+    return bytes != NULL && pyi_load_u64(bytes + layout->tstate_datastack_top) <= first;
 }
 
 /* The last thing reached must be where every complete chain ends. */
@@ -377,6 +419,8 @@ static int check_end(struct pyi_cpython *python, struct pyi_tracked *thread, siz
             return torn(err, "chain does not reach the base frame");
         return 0;
     }
+    if (!reaches_bottom(python, thread, state))
+        return torn(err, "chain does not reach the bottom of the data stack");
     bool entry = python->minor >= 12
                      ? owner >= OWNER_C
                      : thread->frame_count > 0 && thread->frames[thread->frame_count - 1].from_c;
@@ -413,7 +457,7 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
     struct pyi_frame frame = {0};
     bool full = false;
     thread->frame_count = 0;
-    thread->truncated = false;
+    thread->truncated = thread->from_shim = false;
     if (window > FRAME_WINDOW)
         return torn(err, "layout of frames makes no sense");
     int rc = find_head(python, thread, state, &address, err);
@@ -425,13 +469,22 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
         if (rc != 0)
             return rc;
         frame.address = last = address;
-        decode_frame(python, bytes, &frame);
-        address = pyi_load_u64(bytes + layout->iframe_previous);
+        pyi_frames_decode(python, bytes, &frame);
+        address = frame.previous;
         if (frame.owner > OWNER_LAST || frame.owner == OWNER_FRAME_OBJECT)
             return torn(err, "frame of an impossible owner");
         if (frame.owner >= OWNER_C) {
             if (thread->frame_count > 0)
                 thread->frames[thread->frame_count - 1].from_c = true;
+            else
+                thread->from_shim = true;
+            continue;
+        }
+        if (frame.code == 0 && python->minor >= 14) {
+            /* 3.14+, Python/frame.c: a frame that returned has lost its code. It was the top, or
+             * below it, when the thread state was copied; the stack now begins under it. */
+            thread->frame_count = 0;
+            thread->from_shim = false;
             continue;
         }
         if (!pyi_addr_plausible(frame.code))

@@ -25,6 +25,13 @@ int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread,
 /** Reads a page around an address the prediction missed, and the thread state with it. */
 int pyi_frames_fetch(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
                      size_t length, struct pyi_error *err) PYI_MUST_CHECK;
+/** 3.11+: decodes what the copy holds at an address, reading nothing. False when it is not there.
+ */
+bool pyi_frames_peek(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
+                     struct pyi_frame *out);
+/** 3.11+: what a frame's first bytes say; chunk and address are not touched. */
+void pyi_frames_decode(const struct pyi_cpython *python, const uint8_t *bytes,
+                       struct pyi_frame *frame);
 /** Appends a frame; LIMIT is not an error here: `*full` tells that the depth limit is reached. */
 int pyi_frames_push(struct pyi_cpython *python, struct pyi_tracked *thread,
                     const struct pyi_frame *frame, bool *full,

@@ -111,6 +111,13 @@
     F(code_firsttraceable, "PyCodeObject", "_co_firsttraceable")                                   \
     F(code_tlbc, "PyCodeObject", "co_tlbc")                                                        \
     F(code_adaptive, "PyCodeObject", "co_code_adaptive")                                           \
+    F(code_exceptiontable, "PyCodeObject", "co_exceptiontable")                                    \
+    F(code_monitoring, "PyCodeObject", "_co_monitoring")                                           \
+    F(code_executors, "PyCodeObject", "co_executors")                                              \
+    F(monitoring_lines, "_PyCoMonitoringData", "lines")                                            \
+    F(monitoring_instructions, "_PyCoMonitoringData", "per_instruction_opcodes")                   \
+    F(executors_items, "_PyExecutorArray", "executors")                                            \
+    F(executor_vm_data, "_PyExecutorObject", "vm_data")                                            \
     F(ascii_size, "PyASCIIObject", "sizeof")                                                       \
     F(ascii_length, "PyASCIIObject", "length")                                                     \
     F(ascii_state, "PyASCIIObject", "state")                                                       \
@@ -140,9 +147,18 @@
     F(values_valid, "PyDictValues", "valid")                                                       \
     F(type_name, "PyTypeObject", "tp_name")                                                        \
     F(type_basicsize, "PyTypeObject", "tp_basicsize")                                              \
+    F(type_call, "PyTypeObject", "tp_call")                                                        \
     F(type_flags, "PyTypeObject", "tp_flags")                                                      \
     F(type_dictoffset, "PyTypeObject", "tp_dictoffset")                                            \
     F(heaptype_cached_keys, "PyHeapTypeObject", "ht_cached_keys")                                  \
+    F(heaptype_qualname, "PyHeapTypeObject", "ht_qualname")                                        \
+    F(cfunction_ml, "PyCFunctionObject", "m_ml")                                                   \
+    F(cfunction_self, "PyCFunctionObject", "m_self")                                               \
+    F(method_func, "PyMethodObject", "im_func")                                                    \
+    F(method_self, "PyMethodObject", "im_self")                                                    \
+    F(descr_type, "PyDescrObject", "d_type")                                                       \
+    F(descr_name, "PyDescrObject", "d_name")                                                       \
+    F(methoddescr_method, "PyMethodDescrObject", "d_method")                                       \
     F(gen_name, "PyGenObject", "gi_name")                                                          \
     F(gen_iframe, "PyGenObject", "gi_iframe")                                                      \
     F(gen_frame_state, "PyGenObject", "gi_frame_state")                                            \

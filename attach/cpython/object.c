@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * object.c - str, bytes, int, tuple and list of another process.
+ * object.c - str, bytes, int, tuple, list and dict of another process.
  *
  * In: an address that should be such an object. Out: its contents, bounded. The cold path: what
  * is read here is cached by those who ask. Must not know what the objects are for.
@@ -306,4 +306,242 @@ int pyi_object_list(struct pyi_cpython *python, pyi_addr object, size_t limit, p
     if (rc != 0)
         return rc;
     return read_items(python, at, size, limit, items, count, err);
+}
+
+/* ---- dict ------------------------------------------------------------------------------------
+ * Its live items, or the values of keys given by text: string hashes differ per process, so keys
+ * are compared, not hashed. Combined and split tables and values kept inside the instance. */
+
+/* Where a keys object has its entries, Objects/dictobject.c and pycore_dict.h. */
+struct keys_shape {
+    pyi_addr entries;
+    size_t count, stride, key_at, value_at;
+};
+
+static int torn_keys(struct pyi_error *err)
+{
+    return pyi_error_set(err, PYI_E_TORN, "dict keys make no sense");
+}
+
+/* 3.8 to 3.10: index table of dk_size slots, then {hash, key, value} entries. */
+static int shape_old(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
+                     uint64_t most, struct keys_shape *out, struct pyi_error *err)
+{
+    uint64_t size = pyi_load_u64(header + layout->keys_size);
+    uint64_t count = pyi_load_u64(header + layout->keys_nentries);
+    if (size == 0 || (size & (size - 1)) != 0 || size > most * 2 || count > size)
+        return torn_keys(err);
+    unsigned width = size <= 255 ? 1 : size <= 65535 ? 2 : 4;
+    *out = (struct keys_shape){keys + layout->keys_indices + size * width, count, 24, 8, 16};
+    return 0;
+}
+
+/* 3.11+: sizes as logarithms; kind 0 general entries, 1 str keys only, 2 split. */
+static int shape_new(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
+                     uint64_t most, struct keys_shape *out, struct pyi_error *err)
+{
+    uint8_t log2_bytes = header[layout->keys_log2_index_bytes];
+    uint8_t kind = header[layout->keys_kind];
+    uint64_t count = pyi_load_u64(header + layout->keys_nentries);
+    if (log2_bytes > 40 || kind > 2 || count > most)
+        return torn_keys(err);
+    pyi_addr entries = keys + layout->keys_indices + (UINT64_C(1) << log2_bytes);
+    *out = kind == 0 ? (struct keys_shape){entries, count, 24, 8, 16}
+                     : (struct keys_shape){entries, count, 16, 0, 8};
+    return 0;
+}
+
+static int read_shape(struct pyi_cpython *python, pyi_addr keys, uint64_t most,
+                      struct keys_shape *out, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint8_t header[64];
+    if (layout->keys_indices > sizeof(header) || !pyi_addr_plausible(keys))
+        return torn_keys(err);
+    int rc = pyi_object_bytes(python, keys, header, layout->keys_indices, err);
+    if (rc != 0)
+        return rc;
+    if (pyi_has_field(layout->keys_log2_index_bytes))
+        return shape_new(layout, keys, header, most, out, err);
+    return shape_old(layout, keys, header, most, out, err);
+}
+
+#define HUGE_DICT (UINT64_C(1) << 32) /* entries of a dict of which only the start is read */
+
+/* Items of a keys object, of the first `limit` entries (0: of all); `values` is the array of a
+ * split table or 0. */
+static int keys_items(struct pyi_cpython *python, pyi_addr keys, pyi_addr values, size_t limit,
+                      struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
+{
+    struct keys_shape shape = {0};
+    int rc = read_shape(python, keys, limit != 0 ? HUGE_DICT : PYI_MAX_DICT, &shape, err);
+    if (rc != 0)
+        return rc;
+    if (limit != 0 && shape.count > limit)
+        shape.count = limit;
+    PYI_CLEANUP(pyi_cleanup_free) uint8_t *entries = malloc(shape.count * shape.stride + 1);
+    PYI_CLEANUP(pyi_cleanup_free) uint8_t *split = malloc(shape.count * 8 + 1);
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct pyi_dict_item *list = malloc((shape.count + 1) * sizeof(*list));
+    if (entries == NULL || split == NULL || list == NULL)
+        return pyi_error_nomem(err);
+    if (shape.count > 0)
+        rc = pyi_object_bytes(python, shape.entries, entries, shape.count * shape.stride, err);
+    if (rc == 0 && values != 0 && shape.count > 0)
+        rc = pyi_object_bytes(python, values, split, shape.count * 8, err);
+    if (rc != 0)
+        return rc;
+    size_t kept = 0;
+    for (size_t i = 0; i < shape.count; i++) {
+        const uint8_t *entry = entries + i * shape.stride;
+        pyi_addr key = pyi_load_u64(entry + shape.key_at);
+        pyi_addr value = pyi_load_u64(values != 0 ? split + 8 * i : entry + shape.value_at);
+        if (key != 0 && value != 0)
+            list[kept++] = (struct pyi_dict_item){key, value};
+    }
+    *items = list;
+    *count = kept;
+    list = NULL;
+    return 0;
+}
+
+static int dict_items(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                      struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint64_t keys, values;
+    if (!pyi_addr_plausible(dict))
+        return pyi_error_set(err, PYI_E_TORN, "no dict");
+    int rc = pyi_object_word(python, dict + layout->dict_keys, &keys, err);
+    if (rc == 0)
+        rc = pyi_object_word(python, dict + layout->dict_values, &values, err);
+    if (rc != 0)
+        return rc;
+    if (values != 0 && pyi_has_field(layout->values_values))
+        values += layout->values_values;
+    return keys_items(python, keys, values, limit, items, count, err);
+}
+
+int pyi_dict_items(struct pyi_cpython *python, pyi_addr dict, struct pyi_dict_item **items,
+                   size_t *count, struct pyi_error *err)
+{
+    return dict_items(python, dict, 0, items, count, err);
+}
+
+int pyi_dict_start(struct pyi_cpython *python, pyi_addr dict, size_t limit,
+                   struct pyi_dict_item **items, size_t *count, struct pyi_error *err)
+{
+    return dict_items(python, dict, limit, items, count, err);
+}
+
+static int find_items(struct pyi_cpython *python, const struct pyi_dict_item *items, size_t count,
+                      const char *const *words, size_t word_count, pyi_addr *values,
+                      struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_cleanup_free) pyi_addr *keys = malloc((count + 1) * sizeof(*keys));
+    PYI_CLEANUP(pyi_cleanup_free) uint8_t *which = malloc(count + 1);
+    if (keys == NULL || which == NULL)
+        return pyi_error_nomem(err);
+    for (size_t i = 0; i < count; i++)
+        keys[i] = items[i].key;
+    int rc = pyi_object_match(python, keys, count, words, word_count, which, err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < word_count; i++)
+        values[i] = 0;
+    for (size_t i = 0; i < count; i++)
+        if (which[i] != 0)
+            values[which[i] - 1] = items[i].value;
+    return 0;
+}
+
+int pyi_dict_find(struct pyi_cpython *python, pyi_addr dict, const char *const *words,
+                  size_t word_count, pyi_addr *values, struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_cleanup_free) struct pyi_dict_item *items = NULL;
+    size_t count = 0;
+    int rc = pyi_dict_items(python, dict, &items, &count, err);
+    if (rc != 0)
+        return rc;
+    return find_items(python, items, count, words, word_count, values, err);
+}
+
+/* Where an instance keeps its attributes: a dict, or values beside the type's shared keys. */
+struct attributes {
+    pyi_addr dict, values;
+};
+
+/* 3.11+: pointers in front of the object (Include/internal/pycore_object.h). */
+static int locate_managed(struct pyi_cpython *python, pyi_addr object, const struct pyi_class *type,
+                          struct attributes *out, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint64_t word;
+    int rc = pyi_object_word(python, object - (layout->free_threaded ? 8 : 24), &word, err);
+    if (rc != 0)
+        return rc;
+    if (python->minor == 11) {
+        /* Values at -32, dict at -24; one of them is set. */
+        uint64_t values;
+        rc = pyi_object_word(python, object - 32, &values, err);
+        *out = (struct attributes){word, word == 0 && rc == 0 ? values : 0};
+        return rc;
+    }
+    if (python->minor == 12) {
+        /* One word; bit 0 tells values from dict, and the values begin one byte behind it. */
+        *out = word & 1 ? (struct attributes){0, word + 1} : (struct attributes){word, 0};
+        return 0;
+    }
+    if (word != 0 || !(type->flags & PYI_TYPE_INLINE)) {
+        *out = (struct attributes){word, 0};
+        return 0;
+    }
+    /* 3.13+: values inside the object, behind its C part, when they are valid. */
+    pyi_addr at = object + type->basic_size;
+    uint8_t valid;
+    rc = pyi_object_bytes(python, at + layout->values_valid, &valid, 1, err);
+    if (rc == 0)
+        *out = (struct attributes){0, valid == 1 ? at + layout->values_values : 0};
+    return rc;
+}
+
+static int locate_attributes(struct pyi_cpython *python, pyi_addr object,
+                             const struct pyi_class *type, struct attributes *out,
+                             struct pyi_error *err)
+{
+    *out = (struct attributes){0, 0};
+    if (pyi_has_field(python->layout.heaptype_cached_keys) && python->minor >= 11 &&
+        type->flags & PYI_TYPE_MANAGED)
+        return locate_managed(python, object, type, out, err);
+    if (type->dict_offset <= 0)
+        return 0;
+    return pyi_object_word(python, object + (uint64_t)type->dict_offset, &out->dict, err);
+}
+
+int pyi_object_attributes(struct pyi_cpython *python, pyi_addr object, const char *const *words,
+                          size_t word_count, pyi_addr *values, struct pyi_error *err)
+{
+    const struct pyi_class *type;
+    struct attributes where;
+    int rc = pyi_object_class(python, object, &type, err);
+    if (rc == 0)
+        rc = locate_attributes(python, object, type, &where, err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < word_count; i++)
+        values[i] = 0;
+    if (where.dict != 0)
+        return pyi_dict_find(python, where.dict, words, word_count, values, err);
+    if (where.values == 0)
+        return 0;
+    uint64_t keys;
+    rc = pyi_object_word(python, type->address + python->layout.heaptype_cached_keys, &keys, err);
+    if (rc != 0)
+        return rc;
+    PYI_CLEANUP(pyi_cleanup_free) struct pyi_dict_item *items = NULL;
+    size_t count = 0;
+    rc = keys_items(python, keys, where.values, 0, &items, &count, err);
+    if (rc != 0)
+        return rc;
+    return find_items(python, items, count, words, word_count, values, err);
 }

@@ -19,8 +19,10 @@
 #define PYI_TYPE_IS_TUPLE (UINT64_C(1) << 26)
 #define PYI_TYPE_IS_LIST  (UINT64_C(1) << 25)
 #define PYI_TYPE_IS_INT   (UINT64_C(1) << 24)
-#define PYI_TYPE_MANAGED  (UINT64_C(1) << 4) /* 3.11+ */
-#define PYI_TYPE_INLINE   (UINT64_C(1) << 2) /* 3.13+ */
+#define PYI_TYPE_IS_BASE  (UINT64_C(1) << 10) /* may be subclassed */
+#define PYI_TYPE_IS_HEAP  (UINT64_C(1) << 9)  /* made at run time */
+#define PYI_TYPE_MANAGED  (UINT64_C(1) << 4)  /* 3.11+ */
+#define PYI_TYPE_INLINE   (UINT64_C(1) << 2)  /* 3.13+ */
 
 int pyi_object_bytes(struct pyi_cpython *python, pyi_addr address, void *into, size_t length,
                      struct pyi_error *err) PYI_MUST_CHECK;
@@ -65,7 +67,7 @@ int pyi_object_tuple(struct pyi_cpython *python, pyi_addr object, size_t limit, 
 int pyi_object_list(struct pyi_cpython *python, pyi_addr object, size_t limit, pyi_addr **items,
                     size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
 
-/* ---- dict.c ---------------------------------------------------------------------------------- */
+/* ---- dict ------------------------------------------------------------------------------------ */
 
 struct pyi_dict_item {
     pyi_addr key, value;

@@ -11,6 +11,7 @@
 #include "attach/cpython/classes.h"
 #include "attach/cpython/code.h"
 #include "attach/cpython/cpython.h"
+#include "attach/cpython/edges.h"
 #include "attach/cpython/layout.h"
 #include "attach/cpython/plan.h"
 #include "attach/cpython/threads.h"
@@ -51,6 +52,8 @@ struct pyi_cpython {
     struct pyi_codes codes;
     struct pyi_classes classes;
     struct pyi_threads threads;
+    struct pyi_edges edges;
+    struct pyi_leaves *leaves; /* of leaf.c, NULL until the first call is looked at */
 
     struct pyi_copy copy;  /* of the round */
     struct pyi_copy again; /* of one thread that has to be read once more */
@@ -60,6 +63,8 @@ struct pyi_cpython {
     uint64_t generation; /* sum of the interpreters' code generations, 3.14+ */
 
     uint64_t mispredicted;
+    bool repair;                     /* stacks tell their own top and are mended by it, 3.11+ */
+    uint32_t marks_seen, marks_held; /* samples whose top showed its mark, of those looked at */
     struct pyi_sysinfo *sysinfo;
     struct pyi_arena arena;
 };

@@ -21,11 +21,16 @@ struct pyi_frame {
     pyi_addr slot;       /* first local, tag bits cleared; 0 null or not an object */
     uint32_t chunk;      /* 1 + number of the data-stack chunk it lies in, 0 elsewhere */
     uint8_t owner;
-    bool from_c; /* its caller is reached through C code */
-    bool hidden; /* not started yet: the interpreter does not show it either */
-    bool sure;   /* nothing of it has changed since the last accepted sample */
+    bool from_c;       /* its caller is reached through C code */
+    bool hidden;       /* not started yet: the interpreter does not show it either */
+    bool sure;         /* nothing of it has changed since the last accepted sample */
+    bool running;      /* 3.11-3.13: marked as executing; it waits in no Python call */
+    bool emptied;      /* 3.13: its stack was given back */
+    pyi_addr previous; /* link to the caller, 3.11+ */
     struct pyi_code_entry *entry;
     uint32_t entry_version;
+    uint32_t edge;     /* of the call from the frame below, see edges.h; 0 proven */
+    pyi_addr function; /* 3.11: the function that runs here */
     int32_t line;
     uint32_t class_name;
 };
@@ -62,7 +67,9 @@ struct pyi_tracked {
 
     struct pyi_frame *frames, *last; /* top first: of this walk, of the last accepted one */
     size_t frame_count, frame_capacity, last_count, last_capacity;
-    bool truncated;
+    bool truncated, last_truncated;
+    bool from_shim;                         /* 3.12+: above the top frame stands an entry from C */
+    const struct pyi_code *leaf;            /* C function the top frame is inside, NULL none */
     struct pyi_stack_entry *entries, *work; /* outermost first: delivered, being made */
     size_t depth, entry_capacity, work_capacity;
     bool delivered, lost;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * verify.c - structural checks: accept a walked chain, or look again.
+ * verify.c - from a walked chain to the stack as it was copied: accept, cut, extend, or look again.
  *
  * In: a chain of frames from one copy. Out: the stack as attach.h describes it, or LOST after the
- * last attempt. What a running program can tear apart is caught here: an instruction outside its
- * code, frames that do not join on the data stack. Proof of every single edge is not made yet, so
- * no stack is called verified. Must not know how the chain was found.
+ * last attempt. The thread state that names the top is older than the copy of the stack; from 3.11
+ * on the copied frames themselves say which of them was the top. What contradicts itself is torn:
+ * an instruction outside its code, frames that do not join on the data stack. Whether the program
+ * makes the calls that are left is the business of edges.c. Must not know how to walk a chain.
  */
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
+#include "attach/cpython/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
@@ -17,7 +19,15 @@
 
 #define MAX_CORRECTIONS 8 /* re-reads for wrong predictions in one sample */
 
-enum { OWNER_GENERATOR = 1 };
+#define MARKS_ENOUGH 32   /* moved samples after which the marks are judged ... */
+#define MARKS_SHARE  4    /* one in so many must show the mark; 0.6 to 1 do where marks hold */
+#define MARKS_MANY   1024 /* ... and after which older ones count half */
+#define CHECK_MORE   32   /* code objects compared ahead of their time */
+#define MAX_MORE     16   /* frames a stack grows by while it is copied */
+#define MAX_PLACES   64   /* generators looked through for the callee of a frame */
+
+/* Frame owners: see frames.c. */
+enum { OWNER_GENERATOR = 1, OWNER_C = 3 };
 
 static int torn(struct pyi_error *err, const char *what)
 {
@@ -32,55 +42,82 @@ static bool same_frame(const struct pyi_frame *a, const struct pyi_frame *b)
            a->slot == b->slot && a->owner == b->owner && a->from_c == b->from_c;
 }
 
-/* Takes over from the last sample what holds still, counted from the outermost frame. */
+/* Takes over from the last sample what holds still in frame `i`, counted from 1 at the outermost.
+ * `*joined` while everything below holds still too. */
+static void reuse_one(struct pyi_tracked *thread, struct pyi_frame *frame, size_t i, bool *joined)
+{
+    const struct pyi_frame *old =
+        i <= thread->last_count ? &thread->last[thread->last_count - i] : NULL;
+    frame->entry = NULL;
+    frame->sure = false;
+    if (old == NULL || !same_frame(frame, old) || !old->entry->valid ||
+        old->entry->version != old->entry_version) {
+        *joined = false;
+        return;
+    }
+    frame->entry = old->entry;
+    frame->entry_version = old->entry_version;
+    frame->line = old->line;
+    frame->class_name = old->class_name;
+    frame->hidden = old->hidden;
+    frame->sure = *joined;
+    frame->edge = old->edge;
+}
+
 static void reuse_last(struct pyi_tracked *thread)
 {
-    size_t n = thread->frame_count, m = thread->last_count;
     bool joined = true;
-    for (size_t i = 1; i <= n; i++) {
-        struct pyi_frame *frame = &thread->frames[n - i];
-        const struct pyi_frame *old = i <= m ? &thread->last[m - i] : NULL;
-        frame->entry = NULL;
-        frame->sure = false;
-        if (old == NULL || !same_frame(frame, old) || !old->entry->valid ||
-            old->entry->version != old->entry_version) {
-            joined = false;
-            continue;
-        }
-        frame->entry = old->entry;
-        frame->entry_version = old->entry_version;
-        frame->line = old->line;
-        frame->class_name = old->class_name;
-        frame->hidden = old->hidden;
-        frame->sure = joined;
-    }
+    for (size_t i = 1; i <= thread->frame_count; i++)
+        reuse_one(thread, &thread->frames[thread->frame_count - i], i, &joined);
+}
+
+/* ---- cutting --------------------------------------------------------------------------------- */
+
+/* The stack ends below frame `i`, because of `rc`: what was above had returned, or was not there
+ * yet, when the frames below were copied. Where stacks are not mended, or nothing is left, that
+ * is the failure `rc`. */
+static int cut_at(const struct pyi_cpython *python, struct pyi_tracked *thread, size_t i, int rc)
+{
+    if (!python->repair || pyi_is_fatal(rc) || rc == PYI_E_LIMIT || i + 1 >= thread->frame_count)
+        return rc;
+    thread->frame_count -= i + 1;
+    thread->from_shim = false; /* if there was one, it was above what is gone */
+    memmove(thread->frames, thread->frames + i + 1, thread->frame_count * sizeof(*thread->frames));
+    return 0;
+}
+
+/* Notes that an entry is to be compared with the target in the next read. */
+static int queue_check(struct pyi_cpython *python, struct pyi_copy *copy,
+                       struct pyi_code_entry *entry, size_t *queued, struct pyi_error *err)
+{
+    if (!pyi_array_reserve(&python->codes.pending, &python->codes.pending_capacity, *queued + 1,
+                           sizeof(*python->codes.pending)))
+        return pyi_error_nomem(err);
+    python->codes.pending[(*queued)++] = entry;
+    pyi_codes_fresh(python, entry); /* once per chain */
+    return pyi_copy_add(copy, entry->address, pyi_codes_window(python), 0, NULL, err);
 }
 
 /* Code objects may have been freed and their addresses used again: compares the entries of this
- * chain that have not been looked at since, in one read. */
+ * chain that have not been looked at since, in one read, and with them a few whose time is near. */
 static int check_stale(struct pyi_cpython *python, struct pyi_tracked *thread,
                        struct pyi_error *err)
 {
     struct pyi_copy *copy = thread->view.copy;
+    struct pyi_code_entry *entry;
     size_t window = pyi_codes_window(python), first = copy->count, queued = 0;
-    for (size_t i = 0; i < thread->frame_count; i++) {
-        struct pyi_code_entry *entry = thread->frames[i].entry;
-        if (!pyi_codes_stale(python, entry))
-            continue;
-        if (!pyi_array_reserve(&python->codes.pending, &python->codes.pending_capacity, queued + 1,
-                               sizeof(*python->codes.pending)))
-            return pyi_error_nomem(err);
-        python->codes.pending[queued++] = entry;
-        pyi_codes_fresh(python, entry); /* once per chain */
-        int rc = pyi_copy_add(copy, entry->address, window, 0, NULL, err);
-        if (rc != 0)
-            return rc;
-    }
-    if (queued == 0)
-        return 0;
-    int rc = pyi_copy_read(copy, python->memory, err);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < thread->frame_count; i++)
+        if (pyi_codes_stale(python, thread->frames[i].entry))
+            rc = queue_check(python, copy, thread->frames[i].entry, &queued, err);
+    if (rc != 0 || queued == 0)
+        return rc;
+    for (int i = 0; rc == 0 && i < CHECK_MORE && (entry = pyi_codes_ageing(python)) != NULL; i++)
+        rc = queue_check(python, copy, entry, &queued, err);
+    if (rc == 0)
+        rc = pyi_copy_read(copy, python->memory, err);
     for (size_t i = 0; i < queued; i++) {
-        struct pyi_code_entry *entry = python->codes.pending[i];
+        entry = python->codes.pending[i];
         const uint8_t *bytes =
             rc == 0 ? pyi_copy_at(copy, first + i, entry->address, window) : NULL;
         if (bytes != NULL)
@@ -95,14 +132,18 @@ int pyi_verify_codes(struct pyi_cpython *python, struct pyi_tracked *thread, str
 {
     reuse_last(thread);
     for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < thread->frame_count; i++) {
+        for (size_t i = thread->frame_count; i-- > 0;) {
             struct pyi_frame *frame = &thread->frames[i];
             if (frame->entry != NULL && frame->entry->valid &&
                 frame->entry->version == frame->entry_version)
                 continue;
             int rc = pyi_codes_get(python, frame->code, &frame->entry, err);
-            if (rc != 0)
-                return rc;
+            if (rc != 0) {
+                rc = cut_at(python, thread, i, rc);
+                if (rc != 0)
+                    return rc;
+                break;
+            }
             frame->entry_version = frame->entry->version;
             frame->sure = false;
             frame->line = 0;
@@ -161,20 +202,182 @@ static int check_edge(const struct pyi_frame *callee, const struct pyi_frame *ca
     return 0;
 }
 
+/* 3.11-3.13: whether the frame had returned when it was copied; its bytes stay as they were. A
+ * frame that is left by an exception stands anywhere and is not recognised here. */
+static int check_popped(struct pyi_cpython *python, struct pyi_frame *frame, struct pyi_error *err)
+{
+    bool returns = false;
+    if (python->minor > 13 || frame->running)
+        return 0;
+    if (frame->emptied && frame->entry->has_locals)
+        return torn(err, "the frame returned");
+    int rc = pyi_codes_returns(python, frame->entry,
+                               (int64_t)((uint64_t)frame->instruction - frame->entry->start),
+                               &returns, err);
+    return rc == 0 && returns ? torn(err, "the frame returned") : rc;
+}
+
+/* One frame of 3.11+ upon its accepted caller, NULL for the outermost. */
+static int check_one(struct pyi_cpython *python, struct pyi_frame *frame,
+                     const struct pyi_frame *caller, struct pyi_error *err)
+{
+    int rc = frame->sure ? 0 : check_frame(python, frame, err);
+    if (rc == 0 && caller != NULL)
+        rc = check_edge(frame, caller, err);
+    if (rc == 0 && python->repair)
+        rc = check_popped(python, frame, err);
+    return rc;
+}
+
+/* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as running;
+ * and one that has not begun calls none (an internal trampoline never begins). Such a frame was the
+ * top when it was copied, whatever links to it. */
+static bool is_top(const struct pyi_frame *frame, const struct pyi_frame *callee)
+{
+    return !callee->from_c && (frame->running || (frame->hidden && frame->entry->code != NULL));
+}
+
 int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
-    for (size_t i = 0; i < thread->frame_count; i++) {
+    for (size_t i = thread->frame_count; i-- > 0;) {
         struct pyi_frame *frame = &thread->frames[i];
         int rc = 0;
-        if (python->heap_frames)
-            rc = frame->sure ? 0 : check_heap_frame(python, frame, err);
+        if (!python->heap_frames)
+            rc = check_one(python, frame, i + 1 < thread->frame_count ? frame + 1 : NULL, err);
         else if (!frame->sure)
-            rc = check_frame(python, frame, err);
-        if (rc == 0 && i > 0 && !python->heap_frames)
-            rc = check_edge(&thread->frames[i - 1], frame, err);
+            rc = check_heap_frame(python, frame, err);
         if (rc != 0)
-            return rc;
+            return cut_at(python, thread, i, rc);
+        if (i > 0 && python->repair && is_top(frame, frame - 1))
+            return cut_at(python, thread, i - 1, PYI_E_TORN);
     }
+    return 0;
+}
+
+/* ---- extending ------------------------------------------------------------------------------- */
+
+/* Whether a frame of the copy was called by `top`: directly, or from C code that `top` called;
+ * then an entry record stands between them (3.12+; 3.11 marks the frame itself). */
+static bool links_to(struct pyi_cpython *python, struct pyi_tracked *thread,
+                     struct pyi_frame *frame, const struct pyi_frame *top)
+{
+    struct pyi_frame shim;
+    if (frame->owner > OWNER_GENERATOR || !pyi_addr_plausible(frame->code))
+        return false;
+    if (frame->previous == top->address)
+        return true;
+    if (python->minor < 12 || !pyi_frames_peek(python, thread, frame->previous, &shim) ||
+        shim.owner < OWNER_C || shim.previous != top->address)
+        return false;
+    frame->from_c = true;
+    return true;
+}
+
+/* A frame that `top` called: where the next one on the data stack goes, at the start of the next
+ * chunk, or one of the generators met before. `under`: the uppermost frame on the data stack. */
+static bool find_callee(struct pyi_cpython *python, struct pyi_tracked *thread,
+                        const struct pyi_frame *top, const struct pyi_frame *under,
+                        struct pyi_frame *out)
+{
+    const struct pyi_places *places = &thread->places;
+    size_t window = python->layout.iframe_localsplus + 8;
+    if (under != NULL && under->entry != NULL) {
+        pyi_addr slot = under->address + 8 * (pyi_addr)under->entry->frame_words;
+        if (pyi_frames_peek(python, thread, slot, out) && links_to(python, thread, out, top))
+            return true;
+        if (under->chunk > 1 && under->chunk - 2 < thread->chunk_count) {
+            slot = thread->chunks[under->chunk - 2].address + python->layout.chunk_data;
+            if (pyi_frames_peek(python, thread, slot, out) && links_to(python, thread, out, top))
+                return true;
+        }
+    }
+    for (size_t i = 0; i < places->count && i < MAX_PLACES; i++)
+        if (places->items[i].length >= window &&
+            pyi_frames_peek(python, thread, places->items[i].address, out) &&
+            out->owner == OWNER_GENERATOR && links_to(python, thread, out, top))
+            return true;
+    return false;
+}
+
+static const struct pyi_frame *on_data_stack(const struct pyi_frame *frames, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (frames[i].chunk != 0)
+            return &frames[i];
+    return NULL;
+}
+
+/* The stack as it was copied may go on above the frame the thread state named: calls made while
+ * it was being copied. 3.11-3.13: only as far as a frame that is marked as running. */
+static int extend(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+{
+    struct pyi_frame more[MAX_MORE];
+    size_t count = 0, good = 0;
+    bool joined = thread->frames[0].sure;
+    const struct pyi_frame *top = &thread->frames[0];
+    const struct pyi_frame *under = on_data_stack(thread->frames, thread->frame_count);
+    while (count < MAX_MORE) {
+        struct pyi_frame *next = &more[count];
+        if (!find_callee(python, thread, top, under, next) || is_top(top, next))
+            break;
+        reuse_one(thread, next, thread->frame_count + count + 1, &joined);
+        int rc = next->entry != NULL ? 0 : pyi_codes_get(python, next->code, &next->entry, err);
+        if (rc == 0) {
+            next->entry_version = next->entry->version;
+            rc = pyi_codes_stale(python, next->entry) ? PYI_E_TORN
+                                                      : check_one(python, next, top, err);
+        }
+        if (pyi_is_fatal(rc))
+            return rc;
+        if (rc != 0)
+            break;
+        top = next;
+        if (next->chunk != 0)
+            under = next;
+        count++;
+        if (next->running || python->minor > 13)
+            good = count;
+    }
+    if (good == 0)
+        return 0;
+    if (!pyi_array_reserve(&thread->frames, &thread->frame_capacity, thread->frame_count + good,
+                           sizeof(*thread->frames)))
+        return pyi_error_nomem(err);
+    memmove(thread->frames + good, thread->frames, thread->frame_count * sizeof(*thread->frames));
+    for (size_t i = 0; i < good; i++)
+        thread->frames[i] = more[good - 1 - i];
+    thread->frame_count += good;
+    thread->from_shim = false;
+    return 0;
+}
+
+/* The chain the thread state named cannot be walked. The frames of the last sample may still be
+ * there: as far as they are, they are the lower part of the stack as it was copied. */
+static int walk_last(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+{
+    size_t kept = 0, n = thread->last_count;
+    if (!pyi_array_reserve(&thread->frames, &thread->frame_capacity, n + 1,
+                           sizeof(*thread->frames)))
+        return pyi_error_nomem(err);
+    for (; kept < n; kept++) {
+        const struct pyi_frame *old = &thread->last[n - 1 - kept];
+        struct pyi_frame *frame = &thread->frames[n - 1 - kept];
+        if (!pyi_frames_peek(python, thread, old->address, frame) || frame->code != old->code ||
+            frame->owner != old->owner)
+            break;
+        bool linked = kept > 0 && links_to(python, thread, frame, frame + 1);
+        /* The record between them may be gone already; the frames themselves are not. */
+        if (!linked && frame->previous != old->previous)
+            break;
+        if (!linked)
+            frame->from_c = old->from_c;
+    }
+    if (kept == 0)
+        return torn(err, "nothing is left of the last stack");
+    memmove(thread->frames, thread->frames + (n - kept), kept * sizeof(*thread->frames));
+    thread->frame_count = kept;
+    thread->from_shim = false;
+    thread->truncated = thread->last_truncated;
     return 0;
 }
 
@@ -194,22 +397,48 @@ static void apply_checks(struct pyi_cpython *python, struct pyi_tracked *thread)
     view->code_count = 0;
 }
 
+/* Accepts what was walked, as far as it holds. */
+static int settle(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
+{
+    int rc = pyi_verify_codes(python, thread, err);
+    if (rc == 0)
+        rc = pyi_verify_chain(python, thread, err);
+    if (rc == 0 && python->repair && thread->frame_count > 0)
+        rc = extend(python, thread, err);
+    if (rc == 0)
+        rc = pyi_frames_classes(python, thread, err);
+    if (rc == 0 && python->repair)
+        rc = pyi_edges_prove(python, thread, err);
+    return rc;
+}
+
 static int walk_from(struct pyi_cpython *python, struct pyi_tracked *thread, size_t state,
                      struct pyi_error *err)
 {
     int rc = python->heap_frames ? pyi_frames_walk_heap(python, thread, state, err)
                                  : pyi_frames_walk(python, thread, state, err);
-    if (rc == 0)
-        rc = pyi_verify_codes(python, thread, err);
-    if (rc == 0)
-        rc = pyi_verify_chain(python, thread, err);
-    if (rc == 0)
-        rc = pyi_frames_classes(python, thread, err);
-    return rc;
+    return rc == 0 ? settle(python, thread, err) : rc;
 }
 
-/* One copy, up to two walks. `*again`: the prediction was wrong and has been corrected. */
-static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool *again,
+/* As walk_from(), from what the last sample found. 3.11-3.13: the top must say that it runs, else
+ * frames may be missing above it; at the last attempt that is what the stack's top is marked as.
+ */
+static int walk_again(struct pyi_cpython *python, struct pyi_tracked *thread, bool last,
+                      struct pyi_error *err)
+{
+    int rc = walk_last(python, thread, err);
+    if (rc == 0)
+        rc = settle(python, thread, err);
+    if (rc != 0 || python->minor > 13 || thread->frames[0].running)
+        return rc;
+    if (!last)
+        return torn(err, "the top of the stack was not found");
+    thread->frames[0].edge = PYI_EDGE_UNKNOWN;
+    return 0;
+}
+
+/* One copy, up to three walks. `*again`: the prediction was wrong and has been corrected. */
+static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool last, bool *again,
                    struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
@@ -238,6 +467,8 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
      * the stack was copied fits in most of these cases. */
     if (rc != 0 && !pyi_is_fatal(rc) && view->state_again != PYI_NO_PIECE)
         rc = walk_from(python, thread, view->state_again, err);
+    if (rc != 0 && !pyi_is_fatal(rc) && python->repair && thread->last_count > 0)
+        rc = walk_again(python, thread, last, err);
     return rc;
 }
 
@@ -252,25 +483,39 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
 }
 
 /* Writes the visible frames outermost first and compares with the last delivered stack. */
-static int deliver(struct pyi_tracked *thread, struct pyi_stack *out, struct pyi_error *err)
+static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
+                   struct pyi_stack *out, struct pyi_error *err)
 {
     size_t depth = 0;
-    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 1,
+    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 2,
                            sizeof(*thread->work)))
         return pyi_error_nomem(err);
+    uint32_t edge = 0;
+    out->verified = python->repair;
     for (size_t i = thread->frame_count; i > 0; i--) {
         const struct pyi_frame *frame = &thread->frames[i - 1];
-        if (!frame->hidden)
-            thread->work[depth++] = (struct pyi_stack_entry){
-                .code = frame->entry->code, .line = frame->line, .class_name = frame->class_name};
+        if (edge == 0)
+            edge = frame->edge; /* of a frame that is not shown: counts for the next one */
+        if (frame->hidden)
+            continue;
+        out->verified &= edge == 0;
+        thread->work[depth++] = (struct pyi_stack_entry){.code = frame->entry->code,
+                                                         .line = frame->line,
+                                                         .class_name = frame->class_name,
+                                                         .edge = edge};
+        edge = 0;
     }
-    size_t common = 0;
-    while (common < depth && common < thread->depth &&
-           thread->work[common].code == thread->entries[common].code &&
-           thread->work[common].line == thread->entries[common].line &&
-           thread->work[common].class_name == thread->entries[common].class_name)
-        common++;
-    bool same = thread->delivered && !thread->lost && common == depth && common == thread->depth;
+    if (thread->leaf != NULL)
+        thread->work[depth++] = (struct pyi_stack_entry){.code = thread->leaf};
+    size_t common = 0, equal = 0;
+    while (equal < depth && equal < thread->depth &&
+           thread->work[equal].code == thread->entries[equal].code &&
+           thread->work[equal].line == thread->entries[equal].line &&
+           thread->work[equal].class_name == thread->entries[equal].class_name) {
+        common += common == equal && thread->work[equal].edge == thread->entries[equal].edge;
+        equal++;
+    }
+    bool same = thread->delivered && !thread->lost && equal == depth && equal == thread->depth;
     struct pyi_stack_entry *old = thread->entries;
     size_t capacity = thread->entry_capacity;
     thread->entries = thread->work;
@@ -287,6 +532,33 @@ static int deliver(struct pyi_tracked *thread, struct pyi_stack *out, struct pyi
     return 0;
 }
 
+/* Whether the marks hold in this build of the interpreter, watched all the time: where they do not,
+ * stacks are only checked. A frame that holds still says nothing new. */
+static void watch_marks(struct pyi_cpython *python, struct pyi_tracked *thread)
+{
+    struct pyi_frame above;
+    const struct pyi_frame *top = &thread->frames[0];
+    if (!python->repair || thread->frame_count == 0 || top->sure)
+        return;
+    bool held = top->running;
+    if (python->minor > 13) {
+        if (top->chunk == 0 ||
+            !pyi_frames_peek(python, thread, top->address + 8 * (pyi_addr)top->entry->frame_words,
+                             &above))
+            return;
+        held = above.code == 0;
+    }
+    python->marks_seen++;
+    python->marks_held += held;
+    if (python->marks_seen < MARKS_ENOUGH)
+        return;
+    python->repair = MARKS_SHARE * python->marks_held >= python->marks_seen;
+    if (python->marks_seen >= MARKS_MANY) {
+        python->marks_seen /= 2;
+        python->marks_held /= 2;
+    }
+}
+
 /* The accepted walk becomes what the next one is compared with. */
 static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
 {
@@ -295,6 +567,7 @@ static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
     thread->last = thread->frames;
     thread->last_count = thread->frame_count;
     thread->last_capacity = thread->frame_capacity;
+    thread->last_truncated = thread->truncated;
     thread->frames = frames;
     thread->frame_capacity = capacity;
     if (python->round % PYI_MARK_ROUNDS == 0 && python->round > PYI_FORGET_ROUNDS) {
@@ -320,7 +593,7 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
                 return rc;
         }
         read = false;
-        rc = attempt(python, thread, &again, err);
+        rc = attempt(python, thread, attempts == PYI_RETRIES, &again, err);
         if (pyi_is_fatal(rc))
             return rc;
         second |= again || thread->view.copy->count != thread->view.extras;
@@ -330,7 +603,11 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
     python->mispredicted += second;
     out->attempts = attempts;
     if (rc == 0) {
-        rc = deliver(thread, out, err);
+        watch_marks(python, thread);
+        rc = pyi_leaf_find(python, thread, &thread->leaf, err);
+        if (rc != 0)
+            return rc;
+        rc = deliver(python, thread, out, err);
         thread->lost = false;
         if (rc == 0)
             remember(python, thread);

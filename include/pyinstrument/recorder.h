@@ -54,6 +54,7 @@ struct pyi_recorder_options {
     double wait;                    /* seconds to wait for a starting interpreter; default 2 */
     const char *libpython;          /* file that holds the runtime, NULL: search */
     const char *assume_version;     /* "3.15": use this layout whatever the target says; unsafe */
+    enum pyi_c_labels c_labels;     /* default compatible */
     const char *dump_image;         /* write the memory one round touches to this file; NULL: no */
     /** Called from pyi_recorder_run() at most four times a second; NULL: never. */
     void (*progress)(void *context, const struct pyi_tally *tally);

@@ -29,6 +29,13 @@ struct pyi_text {
     size_t length; /* bytes */
 };
 
+/** Which C functions appear in stacks, below the Python frame that called them. */
+enum pyi_c_labels {
+    PYI_C_LABELS_COMPATIBLE, /* built-in functions and methods, as pyinstrument shows them */
+    PYI_C_LABELS_EXTENDED,   /* also constructors, operators, imports and other calls into C */
+    PYI_C_LABELS_NONE,
+};
+
 /**
  * A JSON number that remembers whether it was written as an integer, so that a loaded
  * session is written back to the same bytes. `value` is always set; `integer` only when

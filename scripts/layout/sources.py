@@ -123,7 +123,7 @@ internal/pycore_tstate.h internal/pycore_ceval.h internal/pycore_gil.h internal/
 internal/pycore_frame.h internal/pycore_interpframe.h internal/pycore_interpframe_structs.h
 internal/pycore_code.h internal/pycore_dict.h internal/pycore_genobject.h
 internal/pycore_moduleobject.h internal/pycore_object.h internal/pycore_long.h
-internal/pycore_debug_offsets.h frameobject.h
+internal/pycore_debug_offsets.h internal/pycore_optimizer.h frameobject.h
 """.split()
 
 

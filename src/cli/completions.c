@@ -35,6 +35,8 @@ static const char *fixed_words(enum pyi_completion kind)
         return "always never auto";
     case PYI_COMPLETE_SHELL:
         return "bash zsh fish";
+    case PYI_COMPLETE_LABELS:
+        return "compatible extended none";
     case PYI_COMPLETE_DOMAIN:
         return "all attach record";
     default:

@@ -53,6 +53,7 @@ enum pyi_option_id {
     PYI_OPT_WAIT,
     PYI_OPT_LIBPYTHON,
     PYI_OPT_ASSUME_VERSION,
+    PYI_OPT_C_LABELS,
     PYI_OPT_DUMP_IMAGE,
     PYI_OPT_JSON,
     PYI_OPT_LOCALS,
@@ -95,6 +96,7 @@ enum pyi_option_value {
     PYI_VALUE_VERSION, /* X.Y */
     PYI_VALUE_WHEN,    /* always, never, auto */
     PYI_VALUE_SHELL,   /* bash, zsh, fish */
+    PYI_VALUE_LABELS,  /* compatible, extended, none */
 };
 
 /* What a shell should offer for the value. */
@@ -108,6 +110,7 @@ enum pyi_completion {
     PYI_COMPLETE_RENDER_OPTION,
     PYI_COMPLETE_WHEN,
     PYI_COMPLETE_SHELL,
+    PYI_COMPLETE_LABELS,
     PYI_COMPLETE_DOMAIN,
 };
 

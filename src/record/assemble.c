@@ -18,6 +18,7 @@ struct assembly {
     struct pyi_recorder *recorder;
     struct pyi_session *session;
     uint32_t *stacks; /* recorder's stack -> session's; NULL when they are the same */
+    uint32_t *folded; /* recorder's stack -> the one shown; NULL when they are the same */
     const struct pyi_track **order;
     size_t count;
 };
@@ -67,12 +68,82 @@ static int copy_stacks(struct assembly *assembly, struct pyi_error *err)
     return 0;
 }
 
+static uint32_t shown_stack(const struct assembly *assembly, uint32_t stack)
+{
+    return assembly->folded ? assembly->folded[stack] : stack;
+}
+
+/* What rests on a call without proof ends below it, under [truncated]. */
+static int fold_stacks(struct assembly *assembly, struct pyi_error *err)
+{
+    struct pyi_recorder *recorder = assembly->recorder;
+    struct pyi_ledger *ledger = &recorder->ledger;
+    uint32_t top = ledger->top_stack;
+    pyi_park_ask(&ledger->park, recorder->target, false);
+    recorder->folded = pyi_recorder_folded(recorder);
+    if (!ledger->park.parked)
+        return 0;
+    uint32_t *folded = assembly->folded = malloc(((size_t)top * 2 + 2) * sizeof(*folded));
+    PYI_CLEANUP(pyi_cleanup_free) bool *cut = calloc((size_t)top + 1, sizeof(*cut));
+    if (!folded || !cut)
+        return pyi_error_nomem(err);
+    folded[PYI_STACK_ROOT] = PYI_STACK_ROOT;
+    for (uint32_t stack = 1; stack <= top; stack++) {
+        uint32_t parent = pyi_session_stack_parent(recorder->session, stack);
+        folded[stack] = cut[parent] ? folded[parent] : stack;
+        cut[stack] = cut[parent] || pyi_park_doubts(&ledger->park, stack);
+        if (!cut[stack] || cut[parent])
+            continue;
+        int code = pyi_session_push_frame(recorder->session, parent, ledger->truncated_frame,
+                                          &folded[stack], err);
+        if (code)
+            return code;
+        if (folded[stack] > ledger->top_stack)
+            ledger->top_stack = folded[stack];
+    }
+    for (uint32_t stack = top + 1; stack <= ledger->top_stack; stack++)
+        folded[stack] = stack;
+    return 0;
+}
+
+uint64_t pyi_recorder_folded(const struct pyi_recorder *recorder)
+{
+    const struct pyi_park *park = &recorder->ledger.park;
+    uint64_t count = 0;
+    if (!recorder->session)
+        return recorder->folded;
+    for (size_t i = 0; i < park->samples.slot_count; i++) {
+        if (park->samples.keys[i] == UINT64_MAX)
+            continue;
+        uint32_t stack = (uint32_t)park->samples.keys[i];
+        while (stack != PYI_STACK_ROOT && !pyi_park_doubts(park, stack))
+            stack = pyi_session_stack_parent(recorder->session, stack);
+        if (stack != PYI_STACK_ROOT)
+            count += park->samples.values[i];
+    }
+    return count;
+}
+
+/* In the recorder's own session, which is finished, the records are changed themselves. */
+static int fold(struct assembly *assembly, struct pyi_error *err)
+{
+    struct pyi_recorder *recorder = assembly->recorder;
+    int code = fold_stacks(assembly, err);
+    if (code || !assembly->folded || assembly->session != recorder->session)
+        return code;
+    for (size_t i = 0; i < recorder->track_count; i++)
+        pyi_track_fold(recorder->tracks[i], assembly->folded);
+    free(assembly->folded);
+    assembly->folded = NULL;
+    return 0;
+}
+
 static int write_records(struct assembly *assembly, struct pyi_error *err)
 {
     for (size_t i = 0; i < assembly->count; i++) {
         const struct pyi_track *track = assembly->order[i];
         for (size_t record = 0; record < track->count; record++) {
-            uint32_t stack = track->slots[record].stack;
+            uint32_t stack = shown_stack(assembly, track->slots[record].stack);
             double seconds = (double)pyi_track_time(track, record) / 1e9;
             int code = pyi_session_add_record(assembly->session,
                                               assembly->stacks ? assembly->stacks[stack] : stack,
@@ -145,14 +216,17 @@ static int common_add(struct common *common, uint32_t stack, uint32_t **path, si
     return 0;
 }
 
-static int find_common(struct common *common, const struct pyi_track *track, uint32_t top,
+static int find_common(const struct assembly *assembly, struct common *common,
                        struct pyi_error *err)
 {
+    const struct pyi_track *track = assembly->order[0];
+    uint32_t top = assembly->recorder->ledger.top_stack;
     uint32_t *path = NULL;
     size_t capacity = 0;
-    int code = common_begin(common, track->slots[0].stack, top, err);
+    int code = common_begin(common, shown_stack(assembly, track->slots[0].stack), top, err);
     for (size_t i = 0; i < track->count && !code; i++)
-        code = common_add(common, track->slots[i].stack, &path, &capacity, err);
+        code =
+            common_add(common, shown_stack(assembly, track->slots[i].stack), &path, &capacity, err);
     free(path);
     return code;
 }
@@ -170,14 +244,26 @@ static int append_start(struct assembly *assembly, struct pyi_text frame, struct
     return code;
 }
 
+/* A C function is where time is spent, not where a report begins. */
+static bool is_c_function(struct pyi_text identifier)
+{
+    const char *file = memchr(identifier.data, '\0', identifier.length);
+    if (file == NULL)
+        return false;
+    struct pyi_text rest = {file + 1, identifier.length - (size_t)(file + 1 - identifier.data)};
+    return pyi_text_starts_with(rest, "<built-in>") || pyi_text_starts_with(rest, "<extended>");
+}
+
 static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
 {
     if (!assembly->count)
         return 0;
     const struct pyi_recorder *recorder = assembly->recorder;
     struct common common = {.session = recorder->session};
-    int code = find_common(&common, assembly->order[0], recorder->ledger.top_stack, err);
+    int code = find_common(assembly, &common, err);
     size_t depth = common.depth;
+    while (!code && depth > 0 && is_c_function(common.frames[depth - 1]))
+        depth--;
     /* A launched program's report begins at its module, whatever all samples share above it. */
     if (recorder->launched && assembly->order[0]->is_main && depth > 2)
         depth = 2;
@@ -334,9 +420,9 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .threads = threads,
         .thread_count = assembly->count,
         .ticks = recorder->ticks,
-        .verified = recorder->verified,
+        .verified = recorder->verified + recorder->ledger.park.sample_count - recorder->folded,
         .retried = recorder->retried,
-        .truncated = recorder->truncated,
+        .truncated = recorder->truncated + recorder->folded,
         .lost = recorder->lost,
         .missed = recorder->pace.missed,
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
@@ -351,7 +437,9 @@ int pyi_recorder_assemble(struct pyi_recorder *recorder, struct pyi_session *ses
                           struct pyi_error *err)
 {
     struct assembly assembly = {.recorder = recorder, .session = session};
-    int code = order_tracks(&assembly, err);
+    int code = fold(&assembly, err);
+    if (!code)
+        code = order_tracks(&assembly, err);
     if (!code && session != recorder->session)
         code = copy_stacks(&assembly, err);
     if (!code)
@@ -363,6 +451,7 @@ int pyi_recorder_assemble(struct pyi_recorder *recorder, struct pyi_session *ses
     if (!code)
         code = write_attach(&assembly, err);
     free(assembly.stacks);
+    free(assembly.folded);
     free(assembly.order);
     return code;
 }

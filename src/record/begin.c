@@ -90,6 +90,7 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .wait = wait,
         .libpython = recorder->options.libpython,
         .assume_version = recorder->options.assume_version,
+        .c_labels = recorder->options.c_labels,
         .tool = "pyinstrument " PYI_VERSION,
         .select = pyi_recorder_selects,
         .select_context = recorder,
@@ -112,6 +113,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     pyi_target_stats(recorder->target, &stats);
     if (recorder->recording)
         recorder->read_calls += stats.read_calls - recorder->read_calls_start;
+    pyi_park_ask(&recorder->ledger.park, recorder->target, true);
     for (size_t i = 0; i < recorder->track_count; i++)
         pyi_track_detach(recorder->tracks[i]);
     pyi_frames_reset(&recorder->ledger.frames);

@@ -70,6 +70,8 @@ struct pyi_recorder {
 
     /* counts */
     uint64_t ticks, samples, verified, retried, truncated, lost;
+    uint64_t unchecked; /* samples whose calls nobody tried to prove */
+    uint64_t folded;    /* samples that lost frames without proof, as of the last assembly */
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
     uint64_t cpu_mark, profiler_cpu;       /* own CPU time at the start; ns used since */
     uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
@@ -124,6 +126,9 @@ void pyi_recorder_read_thread_cpu(struct pyi_recorder *recorder);
 const struct pyi_stack *pyi_round_main(const struct pyi_round *round);
 
 /* ---- assemble.c ---- */
+
+/* Samples whose stacks rest on a call without proof, as far as is known now. */
+uint64_t pyi_recorder_folded(const struct pyi_recorder *recorder);
 
 /* Fills `session` with everything but the stacks' frames, which it already has when it is the
  * recorder's own. Errors: NOMEM. */

@@ -178,14 +178,31 @@ const struct pyi_stack *pyi_round_main(const struct pyi_round *round)
     return NULL;
 }
 
-static void count_stack(struct pyi_recorder *recorder, struct pyi_track *track,
-                        const struct pyi_stack *stack)
+/* Whether a call above the lowest `base` entries is not proven yet; `*any`: or below. */
+static bool has_unproven(const struct pyi_stack *stack, size_t base, bool *any)
 {
+    bool found = false;
+    *any = false;
+    for (size_t i = 0; i < stack->depth && !stack->verified; i++) {
+        *any |= stack->entries[i].edge != 0;
+        found |= i >= base && stack->entries[i].edge != 0;
+    }
+    return found;
+}
+
+static int count_stack(struct pyi_recorder *recorder, struct pyi_track *track,
+                       const struct pyi_stack *stack, size_t base, struct pyi_error *err)
+{
+    bool any = false, unproven = has_unproven(stack, base, &any);
     track->samples++;
     recorder->samples++;
-    recorder->verified += stack->verified;
+    recorder->verified += stack->verified || (any && !unproven);
+    recorder->unchecked += !stack->verified && !any;
     recorder->retried += stack->attempts > 1;
     recorder->truncated += stack->truncated;
+    return unproven && track->depth
+               ? pyi_park_count(&recorder->ledger.park, track->levels[track->depth - 1].stack, err)
+               : 0;
 }
 
 static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *stack, uint64_t now,
@@ -213,7 +230,7 @@ static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *sta
         base = recorder->program.base;
     code = pyi_track_deliver(track, &recorder->ledger, stack, base, recorder->epoch, now, err);
     if (!code && counted)
-        count_stack(recorder, track, stack);
+        code = count_stack(recorder, track, stack, base, err);
     return code;
 }
 

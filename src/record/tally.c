@@ -22,7 +22,9 @@ static uint64_t memory_held(const struct pyi_recorder *recorder)
     uint64_t bytes = sizeof(*recorder) + recorder->texts.total + recorder->paths.arena.total +
                      recorder->track_capacity * sizeof(struct pyi_track *) +
                      (uint64_t)recorder->ledger.top_stack * BYTES_PER_STACK +
-                     recorder->ledger.frames.lines.count * BYTES_PER_FRAME;
+                     recorder->ledger.frames.lines.count * BYTES_PER_FRAME +
+                     recorder->ledger.park.capacity * sizeof(uint32_t) +
+                     recorder->ledger.park.samples.slot_count * 2 * sizeof(uint64_t);
     for (size_t i = 0; i < recorder->track_count; i++)
         bytes += pyi_track_memory(recorder->tracks[i]);
     return bytes;
@@ -50,15 +52,17 @@ static double elapsed(const struct pyi_recorder *recorder)
 
 void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out)
 {
+    uint64_t folded = pyi_recorder_folded(recorder);
+    uint64_t parked = recorder->ledger.park.sample_count;
     double limit = recorder->options.duration;
     *out = (struct pyi_tally){
         .elapsed = elapsed(recorder),
         .limit = limit > 0 ? limit : 0,
         .ticks = recorder->ticks,
         .samples = recorder->samples,
-        .verified = recorder->verified,
+        .verified = recorder->verified + parked - folded,
         .retried = recorder->retried,
-        .truncated = recorder->truncated,
+        .truncated = recorder->truncated + folded,
         .lost = recorder->lost,
         .missed = recorder->pace.missed,
         .read_calls = read_calls(recorder),
@@ -66,7 +70,7 @@ void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *o
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
         .memory = memory_held(recorder),
         .threads = recorder->track_count,
-        .verifying = recorder->verified > 0,
+        .verifying = recorder->samples > 0 && recorder->unchecked == 0,
     };
 }
 

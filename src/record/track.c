@@ -56,6 +56,7 @@ int pyi_ledger_init(struct pyi_ledger *ledger, struct pyi_session *session, uint
 void pyi_ledger_deinit(struct pyi_ledger *ledger)
 {
     pyi_frames_deinit(&ledger->frames);
+    pyi_park_deinit(&ledger->park);
 }
 
 static int push(struct pyi_ledger *ledger, uint32_t parent, uint32_t frame, uint32_t *out,
@@ -216,6 +217,26 @@ void pyi_track_deinit(struct pyi_track *track)
     *track = (struct pyi_track){0};
 }
 
+void pyi_track_fold(struct pyi_track *track, const uint32_t *stacks)
+{
+    size_t kept = 0, leap = 0;
+    for (size_t i = 0; i < track->count; i++) {
+        uint32_t stack = stacks[track->slots[i].stack];
+        bool leaps = leap < track->leap_count && track->leaps[leap].record == i;
+        if (leaps)
+            track->leaps[leap++].record = kept;
+        uint64_t time = pyi_track_time(track, i);
+        struct pyi_slot *last = kept ? &track->slots[kept - 1] : NULL;
+        if (last && !leaps && last->stack == stack &&
+            pyi_track_time(track, kept - 1) + time < LONG_TIME) {
+            last->time += (uint32_t)time;
+            continue;
+        }
+        track->slots[kept++] = (struct pyi_slot){.stack = stack, .time = track->slots[i].time};
+    }
+    track->count = kept;
+}
+
 void pyi_track_detach(struct pyi_track *track)
 {
     for (size_t i = 0; i < track->depth; i++)
@@ -236,6 +257,7 @@ static int move_stack(struct pyi_ledger *ledger, uint32_t stack, uint32_t root, 
                       size_t *capacity, uint32_t *out, struct pyi_error *err)
 {
     size_t depth = pyi_session_stack_depth(ledger->session, stack);
+    uint32_t from = stack;
     if (!pyi_array_reserve(path, capacity, depth, sizeof(**path)))
         return pyi_error_nomem(err);
     for (size_t i = depth; i-- > 0; stack = pyi_session_stack_parent(ledger->session, stack))
@@ -244,8 +266,14 @@ static int move_stack(struct pyi_ledger *ledger, uint32_t stack, uint32_t root, 
     int code = 0;
     for (size_t i = 1; i < depth && !code; i++)
         code = push(ledger, moved, (*path)[i], &moved, err);
-    if (!code)
-        *out = moved;
+    if (code)
+        return code;
+    *out = moved;
+    for (; depth > 1 && !code; depth--) {
+        code = pyi_park_copy(&ledger->park, from, moved, err);
+        from = pyi_session_stack_parent(ledger->session, from);
+        moved = pyi_session_stack_parent(ledger->session, moved);
+    }
     return code;
 }
 
@@ -341,6 +369,8 @@ static int write_levels(struct pyi_track *track, struct pyi_ledger *ledger,
     for (size_t i = from; i < depth; i++) {
         uint32_t stack = 0;
         int code = push_entry(ledger, parent, &entries[i], &stack, err);
+        if (!code)
+            code = pyi_park_note(&ledger->park, ledger->target, stack, entries[i].edge, err);
         if (!code && parting && !parting->found && i < track->depth &&
             stack != track->levels[i].stack)
             code = part_at(ledger, track, i, parent, &entries[i], parting, err);
@@ -366,7 +396,7 @@ static size_t common_levels(const struct pyi_track *track, const struct pyi_stac
     if (!track->delivered || track->epoch != epoch || track->base != base ||
         track->truncated != stack->truncated)
         return 0;
-    size_t common = stack->status == PYI_STACK_SAME ? stack->depth : stack->common;
+    size_t common = stack->common;
     common = common > base ? common - base : 0;
     if (common > track->depth)
         common = track->depth;

@@ -9,12 +9,14 @@
 
 #include "attach/attach.h"
 #include "src/record/frames.h"
+#include "src/record/park.h"
 #include <pyinstrument/session.h>
 
 /* What the tracks of a recording share. */
 struct pyi_ledger {
     struct pyi_session *session; /* frames and stacks; it gets its records at the very end */
     struct pyi_frames frames;
+    struct pyi_park park;
     const struct pyi_target *target;
     uint64_t interval;   /* ns */
     uint64_t unobserved; /* ns given to [unobserved] so far, all tracks */
@@ -99,6 +101,9 @@ int pyi_track_deliver(struct pyi_track *track, struct pyi_ledger *ledger,
 /* Gives time that no stack was delivered for to where it belongs best; at the end. */
 int pyi_track_settle(struct pyi_track *track, struct pyi_ledger *ledger,
                      struct pyi_error *err) PYI_MUST_CHECK;
+/* `stacks[i]` stands for stack i from now on; records that become equal are joined. Leaves the track
+ * fit for nothing but being read. */
+void pyi_track_fold(struct pyi_track *track, const uint32_t *stacks);
 /* The target is closed: forget everything that points into it. */
 void pyi_track_detach(struct pyi_track *track);
 

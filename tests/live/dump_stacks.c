@@ -2,7 +2,8 @@
 /**
  * dump_stacks.c - test helper: opens a process, makes rounds, prints the last one as JSON.
  *
- * usage: dump_stacks PID ROUNDS
+ * usage: dump_stacks PID ROUNDS [compatible|extended|none]
+ * A C function at the end of a stack is printed apart from it, as "leaf".
  * Strings are written as the bytes they are (UTF-8, lone surrogates as three bytes); only what
  * JSON demands is escaped. Exit status 1 and one line on stderr when the target refuses.
  */
@@ -44,17 +45,34 @@ static bool same_entry(const struct pyi_stack_entry *a, const struct pyi_stack_e
     return a->code == b->code && a->line == b->line && a->class_name == b->class_name;
 }
 
+static bool is_c_function(const struct pyi_stack_entry *entry)
+{
+    return strcmp(entry->code->filename.data, "<built-in>") == 0 ||
+           strcmp(entry->code->filename.data, "<extended>") == 0;
+}
+
 /* Equal neighbours become one entry with a count, as in the target's own report. */
 static void print_entries(const struct pyi_target *target, const struct pyi_stack *stack)
 {
-    size_t i = 0;
+    size_t i = 0, depth = stack->depth;
 
+    if (depth > 0 && is_c_function(&stack->entries[depth - 1])) {
+        const struct pyi_code *leaf = stack->entries[--depth].code;
+
+        printf("\"leaf\": [");
+        print_text(leaf->name);
+        printf(", ");
+        print_text(leaf->filename);
+        printf(", %d, %d], ", leaf->first_line, stack->entries[depth].line);
+    } else {
+        printf("\"leaf\": null, ");
+    }
     printf("\"stack\": [");
-    while (i < stack->depth) {
+    while (i < depth) {
         const struct pyi_stack_entry *entry = &stack->entries[i];
         size_t count = 1;
 
-        while (i + count < stack->depth && same_entry(entry, &stack->entries[i + count]))
+        while (i + count < depth && same_entry(entry, &stack->entries[i + count]))
             count++;
         printf(i > 0 ? ", [" : "[");
         print_text(entry->code->name);
@@ -119,9 +137,9 @@ static int print_facts(struct pyi_target *target, struct pyi_error *err)
 }
 
 /* One target from open to close. Prints JSON on success. */
-static int dump(pid_t pid, unsigned long rounds, struct pyi_error *err)
+static int dump(pid_t pid, unsigned long rounds, enum pyi_c_labels labels, struct pyi_error *err)
 {
-    struct pyi_target_options options = {0};
+    struct pyi_target_options options = {.c_labels = labels};
     struct pyi_target *target;
     struct pyi_round round = {0};
     struct pyi_target_stats first = {0}, last = {0};
@@ -160,11 +178,17 @@ int main(int argc, char **argv)
 {
     struct pyi_error err = {0};
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: dump_stacks PID ROUNDS\n");
+    enum pyi_c_labels labels = PYI_C_LABELS_COMPATIBLE;
+
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: dump_stacks PID ROUNDS [LABELS]\n");
         return 2;
     }
-    if (dump((pid_t)strtol(argv[1], NULL, 10), strtoul(argv[2], NULL, 10), &err) < 0) {
+    if (argc == 4 && strcmp(argv[3], "extended") == 0)
+        labels = PYI_C_LABELS_EXTENDED;
+    else if (argc == 4 && strcmp(argv[3], "none") == 0)
+        labels = PYI_C_LABELS_NONE;
+    if (dump((pid_t)strtol(argv[1], NULL, 10), strtoul(argv[2], NULL, 10), labels, &err) < 0) {
         fprintf(stderr, "%d %s: %s (%s)\n", err.code, err.slug, err.message, err.why);
         return 1;
     }

@@ -153,6 +153,11 @@ def test_metadata(targets, tmp_path, home):
         stack = by_name[told["name"]]
         assert stack[0].path == "<thread>" and stack[0].first_line == told["ident"]
         seen = [(f.function, f.path, f.first_line, f.line, f.class_name) for f in stack[1:]]
+        # The target tells of its Python frames; what they call comes after them.
+        if expected[-1][0] == "rest":
+            expected.append(("lock.acquire", "<built-in>", 0, None, None))
+        elif seen[-1][1] == "<built-in>":
+            seen.pop()
         assert seen == expected, told["name"]
 
 

@@ -68,6 +68,17 @@ def test_frames(pair, figure):
     )
 
 
+def test_leaves(pair):
+    """Whatever led there, a thread at rest is inside the call that rests."""
+    _, truth, seen, _ = pair
+    threads = threads_by_ident(seen)
+    resting = [told for told in truth["threads"] if told["stack"] and told["stack"][-1][0] == "rest"]
+    assert resting
+    wrong = [(told["name"], threads[told["ident"]]["leaf"]) for told in resting
+             if threads[told["ident"]]["leaf"] != ["lock.acquire", "<built-in>", 0, 0]]
+    assert not wrong, wrong
+
+
 def test_subinterpreters(pair):
     interpreter, truth, seen, _ = pair
     if not truth["subinterpreters"]:

@@ -2,152 +2,9 @@
 /*
  * test_frames.c - rounds over hand-made interpreters: true stacks, torn ones, hostile ones.
  */
-#include "attach/cpython/cpython.h"
-#include "attach/cpython/python.h"
-#include "tests/unit/fake_python.h"
+#include "tests/unit/fake_scene.h"
 
 #include <unistd.h>
-
-#define FRAMES 4
-
-/* One interpreter with one thread and FRAMES frames: a module and three functions. */
-struct scene {
-    struct fake *fake;
-    struct pyi_cpython *python;
-    pyi_addr runtime, interp, state, chunk, base;
-    pyi_addr frames[FRAMES], codes[FRAMES]; /* outermost first */
-    pyi_addr type;                          /* of self in frame 2 */
-};
-
-static void make_codes(struct scene *scene)
-{
-    static const char *const names[FRAMES] = {"<module>", "outer", "method", "leaf"};
-    for (int i = 0; i < FRAMES; i++)
-        scene->codes[i] =
-            fake_code(scene->fake, names[i], "/srv/app.py", 10 * (i + 1), i == 2 ? "self" : NULL);
-    scene->type = fake_type(scene->fake, "Server", 0);
-}
-
-static pyi_addr make_self(struct scene *scene)
-{
-    return fake_object(scene->fake, scene->type, 64);
-}
-
-/* 3.8 to 3.10. */
-static void make_heap_frames(struct scene *scene)
-{
-    struct fake *fake = scene->fake;
-    const struct pyi_layout *l = fake->layout;
-    for (int i = 0; i < FRAMES; i++) {
-        pyi_addr at = scene->frames[i] =
-            fake_object(fake, fake->frame_type, l->frameobject_localsplus + 64);
-        fake_u64(fake, at + l->frameobject_code, scene->codes[i]);
-        fake_u64(fake, at + l->frameobject_back, i > 0 ? scene->frames[i - 1] : 0);
-        fake_i32(fake, at + l->frameobject_lasti, l->minor == 10 ? 5 * i : 10 * i);
-        if (pyi_has_field(l->frameobject_executing))
-            *fake_at(fake, at + l->frameobject_executing) = 1;
-    }
-    fake_u64(fake, scene->frames[2] + l->frameobject_localsplus, make_self(scene));
-    fake_u64(fake, scene->state + l->tstate_frame, scene->frames[FRAMES - 1]);
-}
-
-static void set_instruction(struct scene *scene, int frame, int unit)
-{
-    const struct pyi_layout *l = scene->fake->layout;
-    fake_u64(scene->fake, scene->frames[frame] + l->iframe_instr,
-             scene->codes[frame] + l->code_adaptive + 2 * (uint64_t)unit);
-}
-
-/* 3.11+: three frames one behind the other on the data stack, all run by one evaluator call. */
-static void make_stack_frames(struct scene *scene)
-{
-    struct fake *fake = scene->fake;
-    const struct pyi_layout *l = fake->layout;
-    size_t step = l->iframe_localsplus + 32;
-    pyi_addr shim = 0;
-    fake->used = (fake->used + 4095) & ~(size_t)4095;
-    scene->chunk = fake_alloc(fake, 16384);
-    fake_u64(fake, scene->chunk + l->chunk_size_field, 16384);
-    if (l->minor >= 12) {
-        shim = scene->base = fake_alloc(fake, 128);
-        *fake_at(fake, shim + l->iframe_owner) = 3;
-    }
-    for (int i = 0; i < FRAMES; i++) {
-        pyi_addr at = scene->frames[i] = scene->chunk + l->chunk_data + step * (size_t)i;
-        fake_u64(fake, at + l->iframe_code, scene->codes[i]);
-        fake_u64(fake, at + l->iframe_previous, i > 0 ? scene->frames[i - 1] : shim);
-        if (pyi_has_field(l->iframe_is_entry))
-            *fake_at(fake, at + l->iframe_is_entry) = i == 0;
-        set_instruction(scene, i, 5 * i + (i == 0));
-    }
-    fake_u64(fake, scene->frames[2] + l->iframe_localsplus, make_self(scene));
-    fake_u64(fake, scene->state + l->tstate_datastack_chunk, scene->chunk);
-    fake_u64(fake, scene->state + l->tstate_datastack_top, scene->frames[FRAMES - 1] + step);
-    fake_u64(fake, scene->state + l->tstate_datastack_limit, scene->chunk + 16384);
-    if (pyi_has_field(l->tstate_base_frame))
-        fake_u64(fake, scene->state + l->tstate_base_frame, scene->base);
-}
-
-static void set_head(struct scene *scene, pyi_addr head)
-{
-    struct fake *fake = scene->fake;
-    const struct pyi_layout *l = fake->layout;
-    if (l->minor < 11) {
-        fake_u64(fake, scene->state + l->tstate_frame, head);
-    } else if (pyi_has_field(l->tstate_current_frame)) {
-        fake_u64(fake, scene->state + l->tstate_current_frame, head);
-    } else {
-        pyi_addr record = fake_alloc(fake, 32);
-        fake_u64(fake, scene->state + l->tstate_cframe, record);
-        fake_u64(fake, record + l->cframe_current_frame, head);
-    }
-}
-
-static struct scene *scene_new(uint32_t version, size_t max_depth)
-{
-    struct scene *scene = calloc(1, sizeof(*scene));
-    assert_non_null(scene);
-    struct fake *fake = scene->fake = fake_new(version);
-    const struct pyi_layout *l = fake->layout;
-    scene->runtime = fake_alloc(fake, 4096);
-    scene->interp = fake_alloc(fake, 16384);
-    scene->state = fake_alloc(fake, 4096);
-    fake_u64(fake, scene->runtime + l->runtime_interpreters_head, scene->interp);
-    fake_u64(fake, scene->runtime + l->runtime_main_thread, 4711);
-    fake_u64(fake, scene->interp + l->interp_threads_head, scene->state);
-    fake_u64(fake, scene->state + l->tstate_interp, scene->interp);
-    fake_u64(fake, scene->state + l->tstate_thread_id, 4711);
-    make_codes(scene);
-    if (l->minor < 11)
-        make_heap_frames(scene);
-    else
-        make_stack_frames(scene);
-    set_head(scene, scene->frames[FRAMES - 1]);
-    scene->python = fake_open(fake, scene->runtime, max_depth);
-    return scene;
-}
-
-static void scene_free(struct scene *scene)
-{
-    pyi_cpython_close(scene->python);
-    free(scene->fake);
-    free(scene);
-}
-
-static const struct pyi_stack *round_of(struct scene *scene)
-{
-    struct pyi_round round = {0};
-    assert_int_equal(pyi_cpython_round(scene->python, &round, NULL), 0);
-    assert_int_equal(round.count, 1);
-    return &round.stacks[0];
-}
-
-static const uint32_t versions[] = {0x030812f0, 0x030912f0, 0x030a0df0, 0x030b07f0,
-                                    0x030c01f0, 0x030d00f0, 0x030e0af0, 0x030f02f0};
-#define EVERY(scene, depth)                                                                        \
-    for (size_t v = 0; v < sizeof(versions) / sizeof(versions[0]); v++)                            \
-        for (struct scene *scene = scene_new(versions[v], depth); scene != NULL;                   \
-             scene_free(scene), scene = NULL)
 
 static void test_stack(void **state)
 {
@@ -195,12 +52,12 @@ static void test_common(void **state)
     EVERY(scene, 0)
     {
         round_of(scene);
-        set_head(scene, scene->frames[1]);
+        set_top(scene, 1);
         const struct pyi_stack *stack = round_of(scene);
         assert_int_equal(stack->status, PYI_STACK_NEW);
         assert_int_equal(stack->depth, 2);
-        assert_int_equal(stack->common, 2);
-        set_head(scene, scene->frames[3]);
+        assert_true(stack->common <= 2);
+        set_top(scene, 3);
         stack = round_of(scene);
         assert_int_equal(stack->depth, 4);
         assert_int_equal(stack->common, 2);
@@ -244,26 +101,19 @@ static void test_no_frames(void **state)
     }
 }
 
-static void set_back(struct scene *scene, int frame, pyi_addr back)
+/* What contradicts itself is lost after the retries, or (3.11+) ends where it still holds; the
+ * next good round is fine again. */
+static void expect_broken_then_found(struct scene *scene)
 {
-    const struct pyi_layout *l = scene->fake->layout;
-    uint32_t field = l->minor < 11 ? l->frameobject_back : l->iframe_previous;
-    fake_u64(scene->fake, scene->frames[frame] + field, back);
-}
-
-static void set_code(struct scene *scene, int frame, pyi_addr code)
-{
-    const struct pyi_layout *l = scene->fake->layout;
-    uint32_t field = l->minor < 11 ? l->frameobject_code : l->iframe_code;
-    fake_u64(scene->fake, scene->frames[frame] + field, code);
-}
-
-/* What contradicts itself is lost, after the retries, and the next good round is fine again. */
-static void expect_lost_then_found(struct scene *scene)
-{
+    static const char *const names[FRAMES] = {"<module>", "outer", "method", "leaf"};
     const struct pyi_stack *stack = round_of(scene);
-    assert_int_equal(stack->status, PYI_STACK_LOST);
-    assert_int_equal(stack->attempts, 1 + PYI_RETRIES);
+    if (stack->status == PYI_STACK_LOST || scene->fake->layout->minor < 11) {
+        assert_int_equal(stack->status, PYI_STACK_LOST);
+        assert_int_equal(stack->attempts, 1 + PYI_RETRIES);
+    } else {
+        for (size_t i = 0; i < stack->depth; i++)
+            assert_string_equal(stack->entries[i].code->name.data, names[i]);
+    }
     for (int i = 1; i < FRAMES; i++) {
         set_back(scene, i, scene->frames[i - 1]);
         set_code(scene, i, scene->codes[i]);
@@ -272,7 +122,7 @@ static void expect_lost_then_found(struct scene *scene)
     }
     set_head(scene, scene->frames[3]);
     stack = round_of(scene);
-    assert_int_equal(stack->status, PYI_STACK_NEW);
+    assert_true(stack->status != PYI_STACK_LOST);
     assert_int_equal(stack->depth, 4);
 }
 
@@ -282,7 +132,7 @@ static void test_cycle(void **state)
     {
         round_of(scene);
         set_back(scene, 1, scene->frames[3]);
-        expect_lost_then_found(scene);
+        expect_broken_then_found(scene);
     }
 }
 
@@ -314,17 +164,17 @@ static void test_wild_pointers(void **state)
         EVERY(scene, 0)
         {
             set_back(scene, 2, wild[i]);
-            expect_lost_then_found(scene);
+            expect_broken_then_found(scene);
         }
         EVERY(scene, 0)
         {
             set_head(scene, wild[i]);
-            expect_lost_then_found(scene);
+            expect_broken_then_found(scene);
         }
         EVERY(scene, 0)
         {
             set_code(scene, 1, wild[i]);
-            expect_lost_then_found(scene);
+            expect_broken_then_found(scene);
         }
     }
 }
@@ -334,7 +184,7 @@ static void test_not_code(void **state)
     EVERY(scene, 0)
     {
         set_code(scene, 3, make_self(scene));
-        expect_lost_then_found(scene);
+        expect_broken_then_found(scene);
     }
 }
 
@@ -345,9 +195,9 @@ static void test_instruction_outside(void **state)
         if (scene->fake->layout->minor < 11)
             continue;
         set_instruction(scene, 2, 4000);
-        expect_lost_then_found(scene);
+        expect_broken_then_found(scene);
         set_instruction(scene, 2, -400);
-        expect_lost_then_found(scene);
+        expect_broken_then_found(scene);
     }
 }
 
@@ -359,7 +209,7 @@ static void test_frames_do_not_join(void **state)
         if (scene->fake->layout->minor < 11)
             continue;
         set_back(scene, 3, scene->frames[1]);
-        expect_lost_then_found(scene);
+        expect_broken_then_found(scene);
     }
 }
 
@@ -370,6 +220,8 @@ static void test_code_reused(void **state)
     {
         const struct pyi_layout *l = scene->fake->layout;
         const struct pyi_stack *stack = round_of(scene);
+        while (stack->entries[3].edge != 0) /* until its calls are proven */
+            stack = round_of(scene);
         const struct pyi_code *before = stack->entries[3].code;
         fake_u64(scene->fake, scene->codes[3] + l->code_name, fake_str(scene->fake, "newcomer"));
         if (pyi_has_field(l->interp_code_generation))

@@ -39,6 +39,66 @@ static void test_truncated(void **state)
     pyi_recorder_free(recorder);
 }
 
+static void check_tally(const struct pyi_recorder *recorder, uint64_t verified, uint64_t truncated,
+                        bool verifying)
+{
+    struct pyi_tally tally;
+    pyi_recorder_tally(recorder, &tally);
+    assert_int_equal(tally.verified, verified);
+    assert_int_equal(tally.truncated, truncated);
+    assert_int_equal(tally.verifying, verifying);
+}
+
+static const char *const doubtful[] = {
+    "M m.1",         "M m.1 f.1 g.1", "M m.1 f.1 ~x.1 y.1", "M m.1 f.1 ~z.1",
+    "M m.1 f.1 g.1", "M m.1 ~f.2",    "M m.1 f.2",          NULL};
+
+/* What nobody proves by the end is folded; records that become equal are joined. */
+static void test_folded(void **state)
+{
+    fake_verifying = true;
+    struct pyi_recorder *recorder = record(doubtful);
+    check_tally(recorder, 4, 2, true);
+    struct pyi_session *copy = NULL;
+    assert_int_equal(pyi_recorder_snapshot(recorder, &copy, NULL), 0);
+    assert_session(copy, "MainThread m.1 f.1 g.1=1\nMainThread m.1 f.1 [truncated]=1\n"
+                         "MainThread m.1 f.1 [truncated]=1\nMainThread m.1 f.1 g.1=1\n"
+                         "MainThread m.1 f.2=2\n");
+    pyi_session_free(copy);
+    struct pyi_session *session = take(recorder);
+    assert_session(session, "MainThread m.1 f.1 g.1=1\nMainThread m.1 f.1 [truncated]=2\n"
+                            "MainThread m.1 f.1 g.1=1\nMainThread m.1 f.2=2\n");
+    assert_int_equal(pyi_session_attach(session)->verified, 4);
+    assert_int_equal(pyi_session_attach(session)->truncated, 2);
+    check_tally(recorder, 4, 2, true);
+    pyi_session_free(session);
+    pyi_recorder_free(recorder);
+}
+
+static void test_proven_by_the_end(void **state)
+{
+    fake_verifying = true;
+    struct pyi_recorder *recorder = record(doubtful);
+    fake_proven = true;
+    struct pyi_session *session = take(recorder);
+    assert_session(session, "MainThread m.1 f.1 g.1=1\nMainThread m.1 f.1 x.1 y.1=1\n"
+                            "MainThread m.1 f.1 z.1=1\nMainThread m.1 f.1 g.1=1\n"
+                            "MainThread m.1 f.2=2\n");
+    assert_int_equal(pyi_session_attach(session)->verified, 6);
+    assert_int_equal(pyi_session_attach(session)->truncated, 0);
+    check_tally(recorder, 6, 0, true);
+    pyi_session_free(session);
+    pyi_recorder_free(recorder);
+}
+
+/* Where nobody tries to prove anything, nothing is called verified. */
+static void test_checked_only(void **state)
+{
+    struct pyi_recorder *recorder = record((const char *[]){"M m.1", "M m.1 f.1", NULL});
+    check_tally(recorder, 0, 0, false);
+    pyi_recorder_free(recorder);
+}
+
 static void test_frame_text(void **state)
 {
     struct pyi_recorder *recorder = record((const char *[]){"M hide.0", "M hide.3 T.4", NULL});
@@ -334,6 +394,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_start_call_stack),
         TEST(test_truncated),
+        TEST(test_folded),
+        TEST(test_proven_by_the_end),
+        TEST(test_checked_only),
         TEST(test_frame_text),
         TEST(test_hostile_names),
         TEST(test_metadata),

@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * leaf.c - which C function the top frame is calling.
+ *
+ * In: the top frame of an accepted walk, its instructions and its value stack as copied. Out: one
+ * record with the callee's qualified name, or none. Everything is told from memory: the current
+ * instruction is a call, its callable stands on the value stack. In doubt there is no leaf, since
+ * a wrong one misleads more than a missing one. Must not know what becomes of the answer.
+ */
+#include "attach/cpython/leaf.h"
+
+#include "attach/cpython/depth.h"
+#include "attach/cpython/object.h"
+#include "src/base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADER          48u   /* bytes of a callable that tell what it is */
+#define KNOWN_LIMIT     65536 /* callables remembered; then all are forgotten */
+#define TRUST_ROUNDS    256   /* rounds a module's function is believed without a look */
+#define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
+#define RETRY_ROUNDS    64    /* rounds after which unreadable code is tried again */
+#define SELF_SURE       8 /* selves of one type in a row, after which one in so many is checked */
+#define MAX_FOLLOW      4 /* bound methods, partials, wrappers inside one another */
+#define MAX_STACK_BYTES 65536
+#define MAX_PREDICTED   8192
+#define MAX_EXECUTORS   256
+
+/** Calls of one code object. */
+struct leaf_code {
+    uint32_t version; /* of its entry */
+    uint32_t retry;   /* not readable: round to try again */
+    bool known;
+    struct pyi_calls calls;
+};
+
+/** One object found where a callable stands. */
+struct callable {
+    pyi_addr address;
+    uint64_t words[3]; /* type and the two words behind it: what identifies it */
+    uint32_t checked;  /* round */
+    uint8_t kind;      /* enum pyi_callable */
+    bool stable;       /* as good as immortal */
+    bool plain;        /* method: its type has no subclasses, or none was seen yet */
+    uint32_t confirmed;
+    pyi_addr owner;       /* method: the type that defines it */
+    struct pyi_text name; /* method: its bare name */
+    const struct pyi_code *label;
+    pyi_addr last_self;
+    uint32_t last_round;
+    const struct pyi_code *last_label;
+};
+
+/** A type's qualified name. */
+struct type_name {
+    pyi_addr name_at;
+    uint32_t number;
+    struct pyi_text text;
+};
+
+struct pyi_leaves {
+    struct pyi_map codes;     /* address of struct pyi_code_entry -> struct leaf_code * */
+    struct pyi_map callables; /* remote address -> struct callable * */
+    struct pyi_map names;     /* PyMethodDef -> number of its name in `texts` */
+    struct pyi_map types;     /* remote address -> struct type_name * */
+    struct pyi_intern texts;
+    struct leaf_code **list;
+    size_t list_count;
+    struct pyi_arena code_arena, callable_arena;
+    struct pyi_text built_in, extended;
+};
+
+/** Part of a frame as copied. */
+struct window {
+    const uint8_t *bytes; /* from the frame's start */
+    size_t base;          /* offset of the first value-stack slot */
+    size_t depth;         /* values on the stack */
+};
+
+void pyi_leaves_free(struct pyi_leaves *leaves)
+{
+    if (leaves == NULL)
+        return;
+    for (size_t i = 0; i < leaves->list_count; i++)
+        free(leaves->list[i]->calls.sites);
+    free(leaves->list);
+    pyi_map_deinit(&leaves->codes);
+    pyi_map_deinit(&leaves->callables);
+    pyi_map_deinit(&leaves->names);
+    pyi_map_deinit(&leaves->types);
+    pyi_intern_deinit(&leaves->texts);
+    pyi_arena_free(&leaves->code_arena);
+    pyi_arena_free(&leaves->callable_arena);
+    free(leaves);
+}
+
+static bool is_extended(const struct pyi_cpython *python)
+{
+    return python->options.c_labels == PYI_C_LABELS_EXTENDED;
+}
+
+/* ---- the calls of a code object -------------------------------------------------------------- */
+
+static struct leaf_code *code_of(struct pyi_cpython *python, const struct pyi_code_entry *entry,
+                                 struct pyi_error *err)
+{
+    struct pyi_leaves *leaves = python->leaves;
+    uint64_t value;
+    if (pyi_map_get(&leaves->codes, (uintptr_t)entry, &value))
+        return (struct leaf_code *)(uintptr_t)value;
+    struct leaf_code *leaf = pyi_arena_alloc(&leaves->code_arena, sizeof(*leaf));
+    struct leaf_code **list =
+        leaf == NULL
+            ? NULL
+            : reallocarray(leaves->list, (leaves->list_count + 64) & ~(size_t)63, sizeof(*list));
+    if (list != NULL)
+        leaves->list = list;
+    if (list == NULL || !pyi_map_put(&leaves->codes, (uintptr_t)entry, (uintptr_t)leaf)) {
+        pyi_error_nomem(err);
+        return NULL;
+    }
+    leaves->list[leaves->list_count++] = leaf;
+    leaf->version = entry->version - 1;
+    return leaf;
+}
+
+/* The calls of the code object as it is now; `*out` NULL when they cannot be told. */
+static int know_code(struct pyi_cpython *python, const struct pyi_code_entry *entry,
+                     struct leaf_code **out, struct pyi_error *err)
+{
+    *out = NULL;
+    struct leaf_code *leaf = code_of(python, entry, err);
+    if (leaf == NULL)
+        return PYI_E_NOMEM;
+    bool same = leaf->version == entry->version;
+    if (!same || (!leaf->known && python->round >= leaf->retry)) {
+        free(leaf->calls.sites);
+        *leaf = (struct leaf_code){.version = entry->version};
+        int rc = pyi_calls_read(python, entry, is_extended(python), &leaf->calls, err);
+        if (pyi_is_fatal(rc))
+            return rc;
+        leaf->known = rc == 0;
+        leaf->retry = python->round + RETRY_ROUNDS;
+    }
+    if (leaf->known)
+        *out = leaf;
+    return 0;
+}
+
+/* ---- the value stack ------------------------------------------------------------------------- */
+
+/* Local bytes of the frame from its start; NULL when it is gone or has moved on. What the
+ * prediction missed is read and predicted from now on. */
+static int frame_window(struct pyi_cpython *python, struct pyi_tracked *thread,
+                        const struct pyi_frame *frame, size_t length, const uint8_t **out,
+                        struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    struct pyi_view *view = &thread->view;
+    *out = NULL;
+    if (length > MAX_STACK_BYTES)
+        return 0;
+    const uint8_t *bytes = pyi_view_find(view, frame->address, length, NULL);
+    if (bytes == NULL) {
+        size_t piece;
+        if (frame->chunk == 0 && length <= MAX_PREDICTED &&
+            !pyi_places_use(&thread->places, frame->address, (uint32_t)length, python->round))
+            return pyi_error_nomem(err);
+        int rc = pyi_copy_add(view->copy, frame->address, length, 0, &piece, err);
+        if (rc == 0)
+            rc = pyi_copy_read(view->copy, python->memory, err);
+        if (rc != 0)
+            return pyi_is_fatal(rc) ? rc : 0;
+        bytes = pyi_copy_at(view->copy, piece, frame->address, length);
+        if (bytes == NULL)
+            return 0;
+    }
+    bool same = python->heap_frames
+                    ? pyi_load_i32(bytes + layout->frameobject_lasti) == frame->instruction &&
+                          pyi_load_u64(bytes + layout->frameobject_code) == frame->code
+                    : (int64_t)pyi_load_u64(bytes + layout->iframe_instr) == frame->instruction &&
+                          (pyi_load_u64(bytes + layout->iframe_code) & python->reference_mask) ==
+                              frame->code;
+    *out = same ? bytes : NULL;
+    return 0;
+}
+
+/* Up to 3.10 the value stack begins where f_valuestack points, inside the frame object. */
+static int heap_base(struct pyi_cpython *python, struct pyi_tracked *thread,
+                     const struct pyi_frame *frame, size_t *base, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    const uint8_t *bytes;
+    int rc = frame_window(python, thread, frame, layout->frameobject_localsplus + 8, &bytes, err);
+    if (rc != 0 || bytes == NULL)
+        return rc;
+    pyi_addr at = pyi_load_u64(bytes + layout->frameobject_valuestack);
+    if (at % 8 == 0 && at >= frame->address + layout->frameobject_localsplus &&
+        at - frame->address < MAX_STACK_BYTES)
+        *base = at - frame->address;
+    return 0;
+}
+
+/* Sees the value stack as it stood before the call; `out->bytes` NULL when it cannot be told. */
+static int see_stack(struct pyi_cpython *python, struct pyi_tracked *thread,
+                     const struct leaf_code *code, const struct pyi_call_site *site,
+                     struct window *out, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    const struct pyi_frame *frame = &thread->frames[0];
+    int rc = 0;
+    *out = (struct window){0};
+    if (python->heap_frames)
+        rc = heap_base(python, thread, frame, &out->base, err);
+    else if (code->calls.locals < PYI_MAX_LOCALS && code->calls.stack_size < PYI_MAX_LOCALS)
+        out->base = layout->iframe_localsplus + 8 * (size_t)code->calls.locals;
+    if (rc != 0 || out->base == 0)
+        return rc;
+    size_t depth = python->minor >= 14 ? code->calls.stack_size
+                   : site->other > 0   ? (size_t)site->other
+                   : site->depth > 0   ? (size_t)site->depth
+                                       : 0;
+    rc = frame_window(python, thread, frame, out->base + 8 * depth, &out->bytes, err);
+    if (rc != 0 || out->bytes == NULL || python->minor < 14)
+        return rc;
+    /* 3.14+: the evaluator stores its stack pointer before it calls C code. Elsewhere it is out
+     * of date; it then differs from the depth this call has, so we are not in the call. */
+    pyi_addr top = pyi_load_u64(out->bytes + layout->iframe_stacktop);
+    pyi_addr bottom = frame->address + out->base;
+    bool within = top >= bottom && (top - bottom) % 8 == 0 && (top - bottom) / 8 <= depth;
+    out->depth = within ? (top - bottom) / 8 : 0;
+    if (!within || (site->depth >= 0 && (size_t)site->depth != out->depth))
+        out->bytes = NULL;
+    return 0;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static int make_label(struct pyi_cpython *python, struct pyi_text qualifier, struct pyi_text name,
+                      const char *behind, bool ours, const struct pyi_code **out,
+                      struct pyi_error *err)
+{
+    struct pyi_strbuf buffer = {0};
+    if (qualifier.length > 0) {
+        pyi_strbuf_text(&buffer, qualifier);
+        pyi_strbuf_char(&buffer, '.');
+    }
+    pyi_strbuf_text(&buffer, name);
+    pyi_strbuf_string(&buffer, behind);
+    struct pyi_text text = buffer.failed ? (struct pyi_text){0} : pyi_cpython_text(python, &buffer);
+    pyi_strbuf_deinit(&buffer);
+    if (text.data == NULL)
+        return pyi_error_nomem(err);
+    return pyi_codes_share(python, text, ours ? python->leaves->extended : python->leaves->built_in,
+                           0, false, out, err);
+}
+
+/* Name of a PyMethodDef; they are never freed before their functions. */
+static int definition_name(struct pyi_cpython *python, pyi_addr definition, struct pyi_text *out,
+                           struct pyi_error *err)
+{
+    struct pyi_leaves *leaves = python->leaves;
+    struct pyi_strbuf name = {0};
+    uint64_t number, at = 0;
+    if (!pyi_map_get(&leaves->names, definition, &number)) {
+        int rc = pyi_object_word(python, definition, &at, err);
+        if (rc == 0)
+            rc = pyi_classes_c_string(python, at, &name, err);
+        if (rc == 0) {
+            number = pyi_intern_add(&leaves->texts, name.data, name.length);
+            if (number == UINT32_MAX || !pyi_map_put(&leaves->names, definition, number))
+                rc = pyi_error_nomem(err);
+        }
+        pyi_strbuf_deinit(&name);
+        if (rc != 0)
+            return rc;
+    }
+    *out = pyi_intern_text(&leaves->texts, (uint32_t)number);
+    return 0;
+}
+
+/* __qualname__ of a type: kept by types made at run time, else the last part of tp_name. */
+static int qualified_name(struct pyi_cpython *python, const struct pyi_class *type,
+                          struct pyi_text *out, struct pyi_error *err)
+{
+    struct pyi_leaves *leaves = python->leaves;
+    uint64_t value, at = 0;
+    struct type_name *known = NULL;
+    if (!(type->flags & PYI_TYPE_IS_HEAP)) {
+        *out = pyi_cpython_class_name(python, pyi_class_number(type));
+        return 0;
+    }
+    if (pyi_map_get(&leaves->types, type->address, &value))
+        known = (struct type_name *)(uintptr_t)value;
+    if (known == NULL || known->name_at != type->name_at || known->number != type->name) {
+        struct pyi_strbuf name = {0};
+        int rc =
+            pyi_object_word(python, type->address + python->layout.heaptype_qualname, &at, err);
+        if (rc == 0)
+            rc = pyi_object_str(python, at, PYI_MAX_NAME, &name, err);
+        uint32_t number =
+            rc == 0 ? pyi_intern_add(&leaves->texts, name.data, name.length) : UINT32_MAX;
+        pyi_strbuf_deinit(&name);
+        if (rc != 0)
+            return rc;
+        if (known == NULL)
+            known = pyi_arena_alloc(&leaves->code_arena, sizeof(*known));
+        if (number == UINT32_MAX || known == NULL ||
+            !pyi_map_put(&leaves->types, type->address, (uintptr_t)known))
+            return pyi_error_nomem(err);
+        *known =
+            (struct type_name){type->name_at, type->name, pyi_intern_text(&leaves->texts, number)};
+    }
+    *out = known->text;
+    return 0;
+}
+
+/* Type of an object, 0 when it cannot be read. */
+static int type_of(struct pyi_cpython *python, pyi_addr object, const struct pyi_class **out,
+                   struct pyi_error *err)
+{
+    if (!pyi_addr_plausible(object))
+        return pyi_error_set(err, PYI_E_TORN, "no object");
+    return pyi_object_class(python, object, out, err);
+}
+
+/* Objects/methodobject.c, meth_get__qualname__: bare when bound to nothing or to a module, else
+ * behind the type it is bound to. */
+static int fill_builtin(struct pyi_cpython *python, struct callable *it, const uint8_t *header,
+                        struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    pyi_addr self = pyi_load_u64(header + layout->cfunction_self);
+    struct pyi_text name, qualifier = {"", 0};
+    const struct pyi_class *type = NULL;
+    int rc = definition_name(python, pyi_load_u64(header + layout->cfunction_ml), &name, err);
+    if (rc == 0 && self != 0)
+        rc = type_of(python, self, &type, err);
+    it->stable = self == 0 || (type != NULL && type->is_module);
+    if (rc == 0 && !it->stable) {
+        if (type->flags & PYI_TYPE_IS_TYPE)
+            rc = pyi_classes_get(python, self, &type, err);
+        if (rc == 0)
+            rc = qualified_name(python, type, &qualifier, err);
+    }
+    return rc != 0 ? rc : make_label(python, qualifier, name, "", false, &it->label, err);
+}
+
+static int fill_descriptor(struct pyi_cpython *python, struct callable *it, const uint8_t *header,
+                           bool ours, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    const struct pyi_class *type;
+    struct pyi_text qualifier;
+    it->owner = pyi_load_u64(header + layout->descr_type);
+    it->stable = true;
+    int rc =
+        definition_name(python, pyi_load_u64(header + layout->methoddescr_method), &it->name, err);
+    if (rc == 0)
+        rc = pyi_classes_get(python, it->owner, &type, err);
+    if (rc == 0)
+        rc = qualified_name(python, type, &qualifier, err);
+    if (rc != 0)
+        return rc;
+    it->plain = !(type->flags & PYI_TYPE_IS_BASE);
+    it->confirmed = it->plain ? UINT32_MAX : 0;
+    return make_label(python, qualifier, it->name, "", ours, &it->label, err);
+}
+
+/* Slot wrappers keep their name as a str. */
+static int fill_slot(struct pyi_cpython *python, struct callable *it, const uint8_t *header,
+                     struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    const struct pyi_class *type;
+    struct pyi_text qualifier;
+    struct pyi_strbuf name = {0};
+    it->stable = true;
+    int rc = pyi_classes_get(python, pyi_load_u64(header + layout->descr_type), &type, err);
+    if (rc == 0)
+        rc = qualified_name(python, type, &qualifier, err);
+    if (rc == 0)
+        rc = pyi_object_str(python, pyi_load_u64(header + layout->descr_name), PYI_MAX_NAME, &name,
+                            err);
+    if (rc == 0)
+        rc = make_label(python, qualifier, pyi_strbuf_get(&name), "", true, &it->label, err);
+    pyi_strbuf_deinit(&name);
+    return rc;
+}
+
+/* Types, and objects whose type has tp_call. */
+static int fill_other(struct pyi_cpython *python, struct callable *it, const struct pyi_class *type,
+                      struct pyi_error *err)
+{
+    struct pyi_text name;
+    uint64_t call = 0;
+    int rc = 0;
+    if (type->flags & PYI_TYPE_IS_TYPE) {
+        rc = pyi_classes_get(python, it->address, &type, err);
+    } else {
+        /* A finished call's result stands where its callable stood: not everything found there
+         * can be called. */
+        rc = pyi_object_word(python, type->address + python->layout.type_call, &call, err);
+        if (rc != 0 || call == 0)
+            return rc;
+    }
+    if (rc == 0)
+        rc = qualified_name(python, type, &name, err);
+    return rc != 0
+               ? rc
+               : make_label(python, (struct pyi_text){"", 0}, name, "()", true, &it->label, err);
+}
+
+static int fill(struct pyi_cpython *python, struct callable *it, const struct pyi_class *type,
+                const uint8_t *header, struct pyi_error *err)
+{
+    it->kind = type->callable;
+    switch (it->kind) {
+    case PYI_CALLABLE_BUILTIN:
+        return fill_builtin(python, it, header, err);
+    case PYI_CALLABLE_DESCRIPTOR:
+        return fill_descriptor(python, it, header, false, err);
+    case PYI_CALLABLE_FUNCTION:
+        return 0;
+    case PYI_CALLABLE_CLASS_DESCRIPTOR:
+        return is_extended(python) ? fill_descriptor(python, it, header, true, err) : 0;
+    case PYI_CALLABLE_SLOT:
+        return is_extended(python) ? fill_slot(python, it, header, err) : 0;
+    default:
+        return is_extended(python) ? fill_other(python, it, type, err) : 0;
+    }
+}
+
+/* ---- callables ------------------------------------------------------------------------------- */
+
+static bool identical(const struct callable *it, const uint8_t *header)
+{
+    return memcmp(header + 8, it->words, sizeof(it->words)) == 0;
+}
+
+static struct callable *remember_callable(struct pyi_leaves *leaves, pyi_addr address)
+{
+    if (leaves->callables.count >= KNOWN_LIMIT) {
+        pyi_map_clear(&leaves->callables);
+        pyi_arena_free(&leaves->callable_arena);
+        leaves->callable_arena = (struct pyi_arena){0};
+    }
+    struct callable *it = pyi_arena_alloc(&leaves->callable_arena, sizeof(*it));
+    return it != NULL && pyi_map_put(&leaves->callables, address, (uintptr_t)it) ? it : NULL;
+}
+
+/* Copies the header of the object at `address`; `*fresh` false: not needed, because the object is
+ * known and was looked at lately. */
+static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
+                       const struct callable *known, uint8_t header[HEADER], bool *fresh,
+                       struct pyi_error *err)
+{
+    const uint8_t *bytes = pyi_view_object(&thread->view, address, HEADER);
+    *fresh = true;
+    if (bytes != NULL) {
+        memcpy(header, bytes, HEADER);
+        return 0;
+    }
+    if (known != NULL && known->stable && python->round - known->checked < TRUST_ROUNDS) {
+        *fresh = false;
+        return 0;
+    }
+    return pyi_object_bytes(python, address, header, HEADER, err);
+}
+
+/* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
+ * it is of no interest, and `call->callable` is 0. */
+static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call *call,
+                   struct callable **out, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    struct pyi_leaves *leaves = python->leaves;
+    struct callable *it = NULL;
+    const struct pyi_class *type;
+    uint8_t header[HEADER];
+    uint64_t value;
+    bool fresh;
+    *out = NULL;
+    if (pyi_map_get(&leaves->callables, call->callable, &value))
+        it = (struct callable *)(uintptr_t)value;
+    int rc = read_header(python, thread, call->callable, it, header, &fresh, err);
+    if (rc == 0 && !(fresh && (it == NULL || !identical(it, header)))) {
+        it->checked = fresh ? python->round : it->checked;
+        *out = it;
+    } else if (rc == 0) {
+        rc = pyi_classes_get(python, pyi_load_u64(header + layout->object_type), &type, err);
+    }
+    if (rc != 0 || *out != NULL)
+        return rc;
+    if (type->callable == PYI_CALLABLE_METHOD) {
+        *call = (struct pyi_call){pyi_load_u64(header + layout->method_func),
+                                  pyi_load_u64(header + layout->method_self)};
+        return 0;
+    }
+    bool is_type = (type->flags & PYI_TYPE_IS_TYPE) != 0;
+    if (type->callable == PYI_CALLABLE_OTHER && !is_type && !is_extended(python)) {
+        call->callable = 0;
+        return 0;
+    }
+    if (it == NULL)
+        it = remember_callable(leaves, call->callable);
+    if (it == NULL)
+        return pyi_error_nomem(err);
+    *it = (struct callable){.address = call->callable, .checked = python->round};
+    rc = fill(python, it, type, header, err);
+    if (rc == 0) {
+        memcpy(it->words, header + 8, sizeof(it->words));
+        /* What gives no leaf may be believed for long: if wrong, a leaf is missing for a while. */
+        it->stable |= is_type || (it->label == NULL && it->kind != PYI_CALLABLE_OTHER);
+    }
+    *out = rc == 0 ? it : NULL;
+    return rc;
+}
+
+/* A method's name goes by the type of the object it is called on. Where every object so far was
+ * of the type that defines the method, only some are looked at. */
+static int label_for_self(struct pyi_cpython *python, struct callable *it, pyi_addr self,
+                          const struct pyi_code **leaf, struct pyi_error *err)
+{
+    const struct pyi_class *type;
+    struct pyi_text qualifier;
+    *leaf = it->label;
+    if (it->plain || self == 0)
+        return 0;
+    if (self == it->last_self && python->round - it->last_round < SELF_ROUNDS) {
+        *leaf = it->last_label;
+        return 0;
+    }
+    if (it->confirmed >= SELF_SURE && it->confirmed++ % SELF_SURE != 0)
+        return 0;
+    int rc = type_of(python, self, &type, err);
+    if (rc != 0)
+        return pyi_is_fatal(rc) ? rc : 0;
+    it->confirmed = type->address == it->owner ? it->confirmed + 1 : 0;
+    if (type->address != it->owner) {
+        rc = qualified_name(python, type, &qualifier, err);
+        if (rc == 0)
+            rc = make_label(python, qualifier, it->name, "", false, leaf, err);
+        if (rc != 0)
+            return rc;
+    }
+    it->last_self = self;
+    it->last_round = python->round;
+    it->last_label = *leaf;
+    return 0;
+}
+
+static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call call,
+                     const struct pyi_code **leaf, struct pyi_error *err)
+{
+    for (int i = 0; i < MAX_FOLLOW; i++) {
+        struct callable *it;
+        if (!pyi_addr_plausible(call.callable))
+            return 0;
+        int rc = look_at(python, thread, &call, &it, err);
+        if (rc != 0)
+            return rc;
+        if (it == NULL)
+            continue;
+        /* What may be freed at any time is compared in every sample, as part of its one read. */
+        if (!it->stable && it->label != NULL &&
+            !pyi_places_use(&thread->objects, call.callable, HEADER, python->round))
+            return pyi_error_nomem(err);
+        *leaf = it->label;
+        return it->kind == PYI_CALLABLE_DESCRIPTOR
+                   ? label_for_self(python, it, call.self, leaf, err)
+                   : 0;
+    }
+    return 0;
+}
+
+/* ---- one frame ------------------------------------------------------------------------------- */
+
+static int open_leaves(struct pyi_cpython *python, struct pyi_error *err)
+{
+    struct pyi_leaves *leaves = calloc(1, sizeof(*leaves));
+    if (leaves == NULL)
+        return pyi_error_nomem(err);
+    python->leaves = leaves;
+    const char *paths[] = {"<built-in>", "<extended>"};
+    struct pyi_text *texts[] = {&leaves->built_in, &leaves->extended};
+    for (int i = 0; i < 2; i++) {
+        uint32_t number = pyi_intern_add(&python->texts, paths[i], strlen(paths[i]));
+        if (number == UINT32_MAX)
+            return pyi_error_nomem(err);
+        *texts[i] = pyi_intern_text(&python->texts, number);
+    }
+    return 0;
+}
+
+/* The call the frame stands at, NULL when it stands elsewhere. */
+static const struct pyi_call_site *site_of(const struct pyi_cpython *python,
+                                           const struct pyi_frame *frame,
+                                           const struct leaf_code *code)
+{
+    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->entry->start) / 2
+                   : python->minor == 10 ? frame->instruction
+                                         : frame->instruction / 2;
+    if (unit < 0 || unit > UINT32_MAX)
+        return NULL;
+    return pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit,
+                            python->heap_frames);
+}
+
+static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
+                  const struct pyi_code **leaf, struct pyi_error *err)
+{
+    struct leaf_code *code;
+    struct window window;
+    int rc = know_code(python, thread->frames[0].entry, &code, err);
+    if (rc != 0 || code == NULL)
+        return rc;
+    const struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
+    if (site == NULL || (site->depth < 0 && python->minor < 14))
+        return 0;
+    if (site->role == PYI_ROLE_OPERATION) {
+        char name[64];
+        snprintf(name, sizeof(name), "[%s]", pyi_opcodes(python->minor)[site->opcode].name);
+        return make_label(python, (struct pyi_text){"", 0}, pyi_text(name), "", true, leaf, err);
+    }
+    rc = see_stack(python, thread, code, site, &window, err);
+    if (rc != 0 || window.bytes == NULL)
+        return rc;
+    /* Both before the first is looked at: reading may move the copy `window` points into. */
+    struct pyi_call first = {0}, second = {0};
+    if (python->minor < 14)
+        window.depth = (size_t)site->depth;
+    first = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
+    if (python->minor < 14 && site->other >= 0) {
+        window.depth = (size_t)site->other;
+        second = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
+    }
+    rc = name_call(python, thread, first, leaf, err);
+    if (rc == 0 && *leaf == NULL && second.callable != 0)
+        rc = name_call(python, thread, second, leaf, err);
+    return rc;
+}
+
+int pyi_leaf_find(struct pyi_cpython *python, struct pyi_tracked *thread,
+                  const struct pyi_code **leaf, struct pyi_error *err)
+{
+    *leaf = NULL;
+    /* An entry from C, or a frame that has not begun, means that a call is being made or left. */
+    if (python->options.c_labels == PYI_C_LABELS_NONE || thread->frame_count == 0 ||
+        thread->from_shim || thread->frames[0].hidden || thread->frames[0].entry->code == NULL)
+        return 0;
+    int rc = python->leaves == NULL ? open_leaves(python, err) : 0;
+    if (rc == 0)
+        rc = decode(python, thread, leaf, err);
+    if (rc != 0)
+        *leaf = NULL;
+    return pyi_is_fatal(rc) ? rc : 0;
+}
