@@ -49,6 +49,13 @@ def compare(target, told, labels):
             return wrong
 
 
+def test_tables():
+    """The committed opcode tables are what the interpreters here say of themselves."""
+    script = os.path.join(lab.ROOT, "scripts", "opcodes", "generate")
+    done = subprocess.run([script, "--check"], stdout=subprocess.PIPE, timeout=120)
+    assert done.returncode in (0, 77), done.stdout.decode()
+
+
 @pytest.mark.parametrize("interpreter", lab.supported(), ids=repr)
 @pytest.mark.parametrize("labels", ["compatible", "extended", "none"])
 def test_rest(interpreter, labels):
