@@ -102,8 +102,12 @@ MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.9, "do_hash": 0.9, "do_zlib": 0.85, "
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
-def test_busy(interpreter, tmp_path):
-    target = lab.start(interpreter, "leaves.py", "busy")
+@pytest.mark.parametrize("jit", ["plain", "jit"])
+def test_busy(interpreter, jit, tmp_path):
+    if jit == "jit" and interpreter.version < (3, 14):
+        pytest.skip("%s cannot switch a JIT on" % interpreter)
+    env = {"PYTHON_JIT": "1"} if jit == "jit" else {}
+    target = lab.start(interpreter, "leaves.py", "busy", env=env)
     try:
         allowed = target.json()
         out = tmp_path / "busy.pyisession"
