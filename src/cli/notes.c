@@ -17,7 +17,7 @@
 static const double worth_a_word = 0.01;
 static const double alarming = 0.2;
 static const double mostly = 0.5;
-enum { FEW = 20, MISSED_WORTH_A_WORD = 20 };
+enum { FEW = 20, MISSED_WORTH_A_WORD = 20, BRIEF = 5 /* intervals */ };
 
 double pyi_interval_above(double interval)
 {
@@ -105,7 +105,9 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
     const struct pyi_tally *tally = &recorded->tally;
     const double interval = effective(recorded->interval);
     char ran[32], asked[32];
-    if (tally->lost > 0)
+    /* What was looked at while it ended has failed for that reason. */
+    const bool brief = recorded->launched && tally->elapsed < BRIEF * interval;
+    if (tally->lost > 0 && !brief)
         pyi_warning_print(console, "no samples: %" PRIu64 " %s failed", tally->lost,
                           tally->lost == 1 ? "read of a stack" : "reads of stacks");
     else if (pyi_options_given(console->options, PYI_OPT_THREAD))

@@ -151,7 +151,7 @@ static bool is_asked(const struct pyi_options *options, const char *key, const c
 }
 
 /* Colour as said on the command line: 1 on, 0 off, -1 left to us. */
-static int color_asked(const struct pyi_options *options)
+int pyi_report_color_asked(const struct pyi_options *options)
 {
     const unsigned *order = options->order;
     const char *when = options->values[PYI_OPT_COLOR];
@@ -188,7 +188,7 @@ static int set_display(const struct pyi_options *options, const struct pyi_repor
     if (order[PYI_OPT_UNICODE] || order[PYI_OPT_NO_UNICODE])
         unicode = order[PYI_OPT_UNICODE] > order[PYI_OPT_NO_UNICODE];
     const bool ours = report->compact || is_asked(options, "colors", "terminal");
-    const int asked = color_asked(options);
+    const int asked = pyi_report_color_asked(options);
     const bool detected = !to_file && (ours ? pyi_surroundings_message_color(&around)
                                             : pyi_surroundings_report_color(&around));
     int code = set_switch(out, "unicode", unicode, err);

@@ -13,6 +13,7 @@
 #include "src/base/hash.h"
 #include "src/base/number.h"
 #include "src/base/output.h"
+#include "src/render/heading.h"
 #include "src/render/options.h"
 #include <limits.h>
 #include <math.h>
@@ -226,65 +227,13 @@ static void put_dots(struct pyi_output *output, int count)
         pyi_output_char(output, '.');
 }
 
-#define BRIEF_INDENT 20 /* of the original's template, whose common margin it takes away */
-
-/* Takes the first line off; false when it was the last. */
-static bool next_line(struct pyi_text *rest, struct pyi_text *line)
-{
-    const char *end = rest->length ? memchr(rest->data, '\n', rest->length) : NULL;
-    *line = (struct pyi_text){rest->data, end ? (size_t)(end - rest->data) : rest->length};
-    size_t used = line->length + (end ? 1 : 0);
-    rest->data += used;
-    rest->length -= used;
-    return end != NULL;
-}
-
-static size_t count_leading(struct pyi_text line, const char *characters)
-{
-    size_t count = 0;
-    while (count < line.length && line.data[count] && strchr(characters, line.data[count]))
-        count++;
-    return count;
-}
-
-static bool is_blank(struct pyi_text line)
-{
-    return count_leading(line, " \t\r\v\f") == line.length;
-}
-
-/* Blanks that all lines of the template begin with, once the description stands in it. */
-static size_t common_margin(struct pyi_text description)
-{
-    size_t margin = BRIEF_INDENT;
-    struct pyi_text line;
-    bool more = next_line(&description, &line);
-    while (more) {
-        more = next_line(&description, &line);
-        size_t blanks = count_leading(line, " ");
-        if (!is_blank(line) && blanks < margin)
-            margin = blanks;
-    }
-    return margin;
-}
-
 static void put_brief_header(struct report *report)
 {
-    struct pyi_output *output = &report->output;
-    struct pyi_text rest = pyi_session_target_description(report->session);
-    const size_t margin = common_margin(rest), indent = BRIEF_INDENT - margin;
-    pyi_output_format(output, "\n%*spyinstrument ", (int)indent, "");
-    put_dots(output, 40);
-    pyi_output_format(output, "\n%*s.\n%*s.  ", (int)indent, "", (int)indent, "");
-    struct pyi_text line;
-    bool more = next_line(&rest, &line);
-    put_name(report, line, false);
-    while (more) {
-        more = next_line(&rest, &line);
-        pyi_output_char(output, '\n');
-        if (!is_blank(line))
-            put_name(report, (struct pyi_text){line.data + margin, line.length - margin}, false);
-    }
-    pyi_output_format(output, "\n%*s.\n", (int)indent, "");
+    struct pyi_strbuf text = {0};
+    pyi_heading_brief(pyi_session_target_description(report->session), &text);
+    put_name(report, pyi_strbuf_get(&text), true);
+    report->failed |= text.failed;
+    pyi_strbuf_deinit(&text);
 }
 
 /* ---- frame lines ---- */
