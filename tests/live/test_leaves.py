@@ -96,9 +96,11 @@ def samples_of(session, allowed):
 
 
 # Functions that are in C code nearly all of the time, and the least share of it that must show:
-# the rest is the freeing of results, which no call does, and the few samples there are.
-MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.9, "do_hash": 0.9, "do_zlib": 0.85, "do_regex": 0.95,
-          "do_keywords": 0.9, "do_bytes": 0.95, "do_builtins": 0.95}
+# the rest is the freeing of results, which no call does. Phases that got less time than ENOUGH
+# (seconds) are not judged: one preempted sample decides there.
+MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.85, "do_hash": 0.9, "do_zlib": 0.85, "do_regex": 0.95,
+          "do_keywords": 0.85, "do_bytes": 0.95, "do_builtins": 0.95}
+ENOUGH = 0.15
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
@@ -136,8 +138,11 @@ def test_busy(interpreter, jit, tmp_path):
     for key, value in sorted(wrong.items(), key=str):
         print("    impossible: %s -> %s %.3f s" % (*key, value))
     assert sum(wrong.values()) <= 0.015 * total
-    for phase, least in MOSTLY.items():
-        assert shares.get(phase, 1) >= least, phase
+    judged = [phase for phase in MOSTLY if sum(
+        value for key, value in counts.items() if key[0] == phase) >= ENOUGH]
+    assert judged
+    for phase in judged:
+        assert shares[phase] >= MOSTLY[phase], phase
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
