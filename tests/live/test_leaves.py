@@ -49,6 +49,13 @@ def compare(target, told, labels):
             return wrong
 
 
+def test_tables():
+    """The committed opcode tables are what the interpreters here say of themselves."""
+    script = os.path.join(lab.ROOT, "scripts", "opcodes", "generate")
+    done = subprocess.run([script, "--check"], stdout=subprocess.PIPE, timeout=120)
+    assert done.returncode in (0, 77), done.stdout.decode()
+
+
 @pytest.mark.parametrize("interpreter", lab.supported(), ids=repr)
 @pytest.mark.parametrize("labels", ["compatible", "extended", "none"])
 def test_rest(interpreter, labels):
@@ -89,14 +96,20 @@ def samples_of(session, allowed):
 
 
 # Functions that are in C code nearly all of the time, and the least share of it that must show:
-# the rest is the freeing of results, which no call does, and the few samples there are.
-MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.9, "do_hash": 0.9, "do_zlib": 0.85, "do_regex": 0.95,
-          "do_keywords": 0.9, "do_bytes": 0.95, "do_builtins": 0.95}
+# the rest is the freeing of results, which no call does. Phases that got less time than ENOUGH
+# (seconds) are not judged: one preempted sample decides there.
+MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.85, "do_hash": 0.9, "do_zlib": 0.85, "do_regex": 0.95,
+          "do_keywords": 0.85, "do_bytes": 0.95, "do_builtins": 0.95}
+ENOUGH = 0.15
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
-def test_busy(interpreter, tmp_path):
-    target = lab.start(interpreter, "leaves.py", "busy")
+@pytest.mark.parametrize("jit", ["plain", "jit"])
+def test_busy(interpreter, jit, tmp_path):
+    if jit == "jit" and interpreter.version < (3, 14):
+        pytest.skip("%s cannot switch a JIT on" % interpreter)
+    env = {"PYTHON_JIT": "1"} if jit == "jit" else {}
+    target = lab.start(interpreter, "leaves.py", "busy", env=env)
     try:
         allowed = target.json()
         out = tmp_path / "busy.pyisession"
@@ -125,8 +138,11 @@ def test_busy(interpreter, tmp_path):
     for key, value in sorted(wrong.items(), key=str):
         print("    impossible: %s -> %s %.3f s" % (*key, value))
     assert sum(wrong.values()) <= 0.015 * total
-    for phase, least in MOSTLY.items():
-        assert shares.get(phase, 1) >= least, phase
+    judged = [phase for phase in MOSTLY if sum(
+        value for key, value in counts.items() if key[0] == phase) >= ENOUGH]
+    assert judged
+    for phase in judged:
+        assert shares[phase] >= MOSTLY[phase], phase
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
