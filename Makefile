@@ -129,11 +129,11 @@ unit: $(UNIT_BIN)
 
 .PHONY: check check-fast check-full
 check: test-programs
-	@tests/run --build $(BUILD) --tier check $(if $(ONLY),--only $(ONLY))
+	@tests/run --build $(BUILD) --tier check $(if $(ONLY),--only $(ONLY)) $(if $(MATCH),--match "$(MATCH)")
 check-fast: test-programs
-	@tests/run --build $(BUILD) --tier fast $(if $(ONLY),--only $(ONLY))
+	@tests/run --build $(BUILD) --tier fast $(if $(ONLY),--only $(ONLY)) $(if $(MATCH),--match "$(MATCH)")
 check-full: test-programs
-	@tests/run --build $(BUILD) --tier full $(if $(ONLY),--only $(ONLY))
+	@tests/run --build $(BUILD) --tier full $(if $(ONLY),--only $(ONLY)) $(if $(MATCH),--match "$(MATCH)")
 
 .PHONY: lint
 lint: $(BUILD)/libpyinstrument.so
@@ -195,7 +195,7 @@ help:
 	'make                 build/pyinstrument, build/libpyinstrument.a and .so' \
 	'make check           all tests of every day (10 minutes at most on 2 cores); ONLY=area for one area' \
 	'make check-fast      the same without looking at other processes' \
-	'make check-full      also the matrices, parity and long runs; ONLY=area for one area' \
+	'make check-full      also the matrices, parity and long runs; ONLY=area MATCH=test for a part' \
 	'make lint            architecture, format, exported names' \
 	'make bench           measurements side by side; never part of a check' \
 	'make fuzz            libFuzzer builds of tests/fuzz into build/fuzz' \

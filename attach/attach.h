@@ -117,7 +117,7 @@ struct pyi_target_info {
     double start_time; /* Unix seconds at which the process started */
 };
 
-/** The sys module's words on where code lives, read once. */
+/** The sys module's words on where code lives. */
 struct pyi_sysinfo {
     const struct pyi_text *path, *argv; /* str items only */
     size_t path_count, argv_count;
@@ -142,6 +142,9 @@ const struct pyi_target_info *pyi_target_info(const struct pyi_target *target);
  *  cannot be read is empty. */
 int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
                        struct pyi_error *err) PYI_MUST_CHECK;
+/** The same read anew: a program changes its path as it runs. Earlier results stay readable. */
+int pyi_target_refresh_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
+                               struct pyi_error *err) PYI_MUST_CHECK;
 /** Whether a call that was not proven when its stack was delivered is proven by now. */
 bool pyi_target_edge_proven(const struct pyi_target *target, uint32_t edge);
 /** Class name by number from a stack entry. */
@@ -206,6 +209,49 @@ typedef void pyi_variable(void *context, struct pyi_text name, struct pyi_text v
  */
 int pyi_target_locals(struct pyi_target *target, const struct pyi_thread *thread, size_t entry,
                       pyi_variable *each, void *context, struct pyi_error *err) PYI_MUST_CHECK;
+
+/** One variable of one call. */
+struct pyi_look_variable {
+    size_t entry; /* index into the stack's entries */
+    struct pyi_text name, value;
+};
+/** One thread, looked at once. */
+struct pyi_look_thread {
+    const struct pyi_thread *thread; /* NULL: not there in this look */
+    struct pyi_stack_entry *entries; /* outermost first */
+    size_t depth, capacity;
+    bool read;       /* entries are valid */
+    bool consistent; /* they are proven, or two reads in a row agree on them */
+    bool truncated;  /* the depth limit cut the bottom off */
+    struct pyi_thread_state state;
+    struct pyi_look_variable *variables;
+    size_t variable_count, variable_capacity;
+};
+enum pyi_look_locals {
+    PYI_LOOK_NO_LOCALS,
+    PYI_LOOK_LOCALS_FOLDED, /* of equal calls that follow each other only the innermost */
+    PYI_LOOK_LOCALS,
+};
+/** Looks of one target, by index of the thread. */
+struct pyi_look;
+/** NULL on lack of memory. Must be freed before the target is closed. */
+struct pyi_look *pyi_look_new(struct pyi_target *target);
+void pyi_look_free(struct pyi_look *look);
+/**
+ * Reads every selected thread until its stack (and, if asked, its variables) is consistent: for at
+ * most `seconds`, but at least twice. The result is borrowed and valid until the next look. Errors:
+ * as pyi_target_round().
+ */
+int pyi_look_again(struct pyi_look *look, double seconds, enum pyi_look_locals locals,
+                   const struct pyi_look_thread **threads, size_t *count,
+                   struct pyi_error *err) PYI_MUST_CHECK;
+/** Whether entry `at` is the same call on the same line as the one it makes. */
+static inline bool pyi_look_repeats(const struct pyi_look_thread *thread, size_t at)
+{
+    const struct pyi_stack_entry *a = &thread->entries[at], *b = a + 1;
+    return at + 1 < thread->depth && a->code == b->code && a->line == b->line &&
+           a->class_name == b->class_name;
+}
 
 /** One process that runs Python, or looks so from outside. */
 struct pyi_python_process {

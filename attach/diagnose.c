@@ -6,24 +6,38 @@
  * of opening, so that it cannot disagree with an attach.
  */
 #include "attach/target.h"
+#include "attach/version.h"
 #include "src/base/error.h"
 #include "src/base/text.h"
 
 #include <stdio.h>
+
+static const char *state_word(char state)
+{
+    static const struct {
+        char letter;
+        const char *word;
+    } words[] = {{'R', "running"}, {'S', "sleeping"},       {'D', "waiting for a device"},
+                 {'T', "stopped"}, {'t', "traced"},         {'Z', "its first thread has ended"},
+                 {'I', "idle"},    {0, "in no known state"}};
+    size_t i = 0;
+    while (words[i].letter && words[i].letter != state)
+        i++;
+    return words[i].word;
+}
 
 static void detail_process(const struct pyi_target *target, char *out, size_t size)
 {
     const struct pyi_process_status *status = &target->status;
     struct pyi_strbuf command = {0};
     char safe[256];
-    pyi_process_command(target->proc, target->pid, 200, &command);
+    pyi_process_command(target->proc, target->reader, 200, &command);
     pyi_text_safe(pyi_strbuf_get(&command), safe, sizeof(safe));
     pyi_strbuf_deinit(&command);
-    int used = snprintf(out, size, "%s, uid %u, state %c, %u thread%s", status->name,
-                        (unsigned)status->effective_uid, status->state ? status->state : '?',
-                        status->threads, status->threads == 1 ? "" : "s");
+    int used = snprintf(out, size, "%s, of user id %u, %s", status->name,
+                        (unsigned)status->effective_uid, state_word(status->state));
     if (status->depth > 1 && used > 0 && (size_t)used < size)
-        used += snprintf(out + used, size - (size_t)used, ", %d in its own pid namespace",
+        used += snprintf(out + used, size - (size_t)used, ", called %d inside its container",
                          (int)status->inner);
     if (safe[0] && used > 0 && (size_t)used < size)
         snprintf(out + used, size - (size_t)used, ": %s", safe);
@@ -31,45 +45,57 @@ static void detail_process(const struct pyi_target *target, char *out, size_t si
 
 static void detail_access(const struct pyi_target *target, char *out, size_t size)
 {
-    snprintf(out, size, "mappings and memory are readable%s",
-             target->status.tracer ? "; another process traces it, which does not matter" : "");
+    snprintf(out, size, "its memory may be read%s",
+             target->status.tracer ? "; a debugger is attached, which does not matter" : "");
 }
 
-static void detail_mappings(const struct pyi_target *target, char *out, size_t size)
+static void detail_program(const struct pyi_target *target, char *out, size_t size)
 {
     struct pyi_strbuf root = {0};
-    pyi_process_root(target->proc, target->pid, &root);
-    snprintf(out, size, "64-bit program; %zu mappings of %zu files%s%s", target->maps.count,
-             target->maps.file_count, root.length ? "; its files are under " : "",
-             root.length ? root.data : "");
+    pyi_process_root(target->proc, target->reader, &root);
+    snprintf(out, size, "64-bit, %zu files mapped%s%s", target->maps.file_count,
+             root.length ? "; its files are under " : "", root.length ? root.data : "");
     pyi_strbuf_deinit(&root);
 }
 
 static void detail_runtime(const struct pyi_target *target, char *out, size_t size)
 {
-    snprintf(out, size, "at 0x%llx, from %s", (unsigned long long)target->runtime.address,
-             target->runtime.found);
+    if (target->runtime.address)
+        snprintf(out, size, "_PyRuntime at 0x%llx, found through %s",
+                 (unsigned long long)target->runtime.address, target->runtime.found);
+    else
+        snprintf(out, size, "found");
 }
 
-static void detail_interpreter(const struct pyi_target *target, char *out, size_t size)
+static void detail_version(const struct pyi_target *target, char *out, size_t size)
 {
-    snprintf(out, size, "Python %s, %s build; offsets: %s", target->info.version.data,
-             target->info.build.data, target->info.layout.data);
+    char version[32];
+    snprintf(out, size, "Python %s, %s build",
+             pyi_version_format(target->runtime.hexversion, version),
+             target->runtime.free_threaded ? "free-threaded"
+             : target->runtime.debug       ? "debug"
+                                           : "default");
 }
 
-static void detail_stacks(const struct pyi_target *target, char *out, size_t size)
+static void detail_layout(const struct pyi_target *target, char *out, size_t size)
 {
-    struct pyi_target_stats stats;
-    size_t threads = 0, alive = 0;
+    snprintf(out, size, "its structures are known from: %s",
+             target->python ? pyi_cpython_layout_source(target->python) : "a known row");
+}
+
+static void detail_threads(const struct pyi_target *target, char *out, size_t size)
+{
+    size_t alive = 0;
     const struct pyi_thread *thread;
-    while ((thread = pyi_target_thread(target, (uint32_t)threads))) {
-        threads++;
+    char name[64], first[80] = "";
+    for (uint32_t i = 0; (thread = pyi_target_thread(target, i)); i++) {
+        if (thread->alive && thread->is_main)
+            snprintf(first, sizeof(first), ", %s first",
+                     pyi_text_safe(thread->name, name, sizeof(name)));
         alive += thread->alive;
     }
-    pyi_target_stats(target, &stats);
-    snprintf(out, size, "%zu thread%s read with %llu calls since the start, %llu bytes", alive,
-             alive == 1 ? "" : "s", (unsigned long long)stats.read_calls,
-             (unsigned long long)stats.bytes_read);
+    snprintf(out, size, "%zu Python thread%s%s (the process has %u in all)", alive,
+             alive == 1 ? "" : "s", alive > 1 ? first : "", target->status.threads);
 }
 
 /* ---- steps ---- */
@@ -79,13 +105,19 @@ static int step_runtime(struct pyi_target *target, struct pyi_error *err)
     return pyi_open_runtime(target, pyi_open_deadline(target), err);
 }
 
-static int step_interpreter(struct pyi_target *target, struct pyi_error *err)
+/* Was done together with finding the runtime. */
+static int step_version(struct pyi_target *target, struct pyi_error *err)
+{
+    return 0;
+}
+
+static int step_layout(struct pyi_target *target, struct pyi_error *err)
 {
     int code = pyi_open_python(target, pyi_open_deadline(target), err);
     return code < 0 ? code : pyi_open_info(target, err);
 }
 
-static int step_stacks(struct pyi_target *target, struct pyi_error *err)
+static int step_threads(struct pyi_target *target, struct pyi_error *err)
 {
     struct pyi_round round = {0};
     for (int attempt = 0; attempt < 10; attempt++) {
@@ -107,14 +139,20 @@ static const struct {
     int (*run)(struct pyi_target *target, struct pyi_error *err);
     void (*detail)(const struct pyi_target *target, char *out, size_t size);
 } steps[] = {
-    {"process", pyi_open_process, detail_process},
-    {"permission", pyi_open_access, detail_access},
-    {"mappings", pyi_open_program, detail_mappings},
-    {"runtime", step_runtime, detail_runtime},
-    {"interpreter", step_interpreter, detail_interpreter},
-    {"stacks", step_stacks, detail_stacks},
+    {"process", pyi_open_process, detail_process}, {"permission", pyi_open_access, detail_access},
+    {"program", pyi_open_program, detail_program}, {"runtime", step_runtime, detail_runtime},
+    {"version", step_version, detail_version},     {"layout", step_layout, detail_layout},
+    {"threads", step_threads, detail_threads},
 };
 #define STEPS (sizeof(steps) / sizeof(*steps))
+
+/* Two steps do more than their name says: their failure may belong to the next line. */
+static size_t failed_step(size_t step, int code, const struct pyi_error *error)
+{
+    bool version = steps[step].run == step_runtime && code == PYI_E_VERSION;
+    bool threads = steps[step].run == step_layout && strcmp(error->slug, "python-not-ready") == 0;
+    return version || threads ? step + 1 : step;
+}
 
 int pyi_target_diagnose(pid_t pid, const struct pyi_target_options *options,
                         struct pyi_diagnosis *out)
@@ -127,14 +165,22 @@ int pyi_target_diagnose(pid_t pid, const struct pyi_target_options *options,
         return pyi_error_nomem(&out->error);
     int code = 0;
     for (size_t i = 0; i < STEPS && code == 0; i++) {
-        struct pyi_check *check = &out->checks[i];
+        /* What succeeded after a retry has left the reason for that behind. */
+        out->error = (struct pyi_error){0};
         code = steps[i].run(target, &out->error);
-        check->result = code < 0;
-        if (code < 0)
-            snprintf(check->detail, sizeof(check->detail), "%s", out->error.message);
-        else
-            steps[i].detail(target, check->detail, sizeof(check->detail));
+        size_t failed = code < 0 ? failed_step(i, code, &out->error) : STEPS;
+        if (failed > i) {
+            out->checks[i].result = 0;
+            steps[i].detail(target, out->checks[i].detail, sizeof(out->checks[i].detail));
+        }
+        if (failed < STEPS) {
+            out->checks[failed].result = 1;
+            snprintf(out->checks[failed].detail, sizeof(out->checks[failed].detail), "%s",
+                     out->error.message);
+        }
     }
     pyi_target_close(target);
+    if (code == 0)
+        out->error = (struct pyi_error){0};
     return code;
 }

@@ -32,20 +32,25 @@
 
 /* ---- states of threads ---- */
 
-/* Whether the thread sleeps in futex() on an address of the range: where the program waits for
- * the lock, it waits on the lock's own condition. /proc/PID/task/TID/syscall is "running", or the
- * call's number and its arguments in hexadecimal. */
-static bool sleeps_on(const struct pyi_target *target, pid_t tid, pyi_addr from, pyi_addr to)
+enum sleep { SLEEP_OTHER, SLEEP_ON_LOCK, SLEEP_OVER };
+
+/* What the thread sleeps on: where a program waits for the lock, it is in futex() on the lock's
+ * own condition. /proc/PID/task/TID/syscall is "running", or the call's number and its arguments
+ * in hexadecimal. */
+static enum sleep sleep_of(const struct pyi_target *target, pid_t tid, pyi_addr from, pyi_addr to)
 {
     char name[64];
     struct pyi_strbuf text = {0};
-    bool found = false;
+    enum sleep found = SLEEP_OTHER;
     snprintf(name, sizeof(name), "task/%d/syscall", (int)tid);
     if (pyi_process_read(target->proc, target->pid, name, 4096, &text, NULL) == 0 && text.length) {
         char *end;
         long number = strtol(text.data, &end, 10);
         unsigned long long address = strtoull(end, NULL, 16);
-        found = end != text.data && number == SYS_futex && address >= from && address < to;
+        if (strncmp(text.data, "running", 7) == 0)
+            found = SLEEP_OVER;
+        else if (end != text.data && number == SYS_futex && address >= from && address < to)
+            found = SLEEP_ON_LOCK;
     }
     pyi_strbuf_deinit(&text);
     return found;
@@ -62,9 +67,18 @@ static void state_of(const struct pyi_target *target, const struct pyi_thread *t
     if (!before->known)
         return;
     out->gil = before->holder ? PYI_GIL_HOLDER : PYI_GIL_OTHER;
-    if (!before->holder && out->run == 'S' &&
-        sleeps_on(target, thread->tid, before->wait_from, before->wait_to))
+    if (before->holder || out->run != 'S')
+        return;
+    switch (sleep_of(target, thread->tid, before->wait_from, before->wait_to)) {
+    case SLEEP_ON_LOCK:
         out->gil = PYI_GIL_WAITING;
+        break;
+    case SLEEP_OVER:
+        out->run = 'R';
+        break;
+    case SLEEP_OTHER:
+        break;
+    }
 }
 
 void pyi_target_states(struct pyi_target *target, const struct pyi_thread *const *threads,
@@ -84,6 +98,209 @@ void pyi_target_states(struct pyi_target *target, const struct pyi_thread *const
     for (size_t i = 0; i < count; i++)
         if (out[i].gil == PYI_GIL_HOLDER && !facts[count + i].holder)
             out[i].gil = PYI_GIL_OTHER;
+}
+
+/* ---- one look at all threads ---- */
+
+#define LOOK_LEAST   2   /* rounds */
+#define LOCALS_CALLS 200 /* calls of one thread whose variables are read */
+
+struct pyi_look {
+    struct pyi_target *target;
+    struct pyi_look_thread *threads; /* by index */
+    size_t count, capacity;
+    enum pyi_look_locals locals;
+    struct pyi_arena texts; /* of the variables */
+    bool failed;            /* lack of memory inside a callback */
+};
+
+struct pyi_look *pyi_look_new(struct pyi_target *target)
+{
+    struct pyi_look *look = calloc(1, sizeof(*look));
+    if (look)
+        look->target = target;
+    return look;
+}
+
+void pyi_look_free(struct pyi_look *look)
+{
+    if (!look)
+        return;
+    for (size_t i = 0; i < look->count; i++) {
+        free(look->threads[i].entries);
+        free(look->threads[i].variables);
+    }
+    free(look->threads);
+    pyi_arena_free(&look->texts);
+    free(look);
+}
+
+static struct pyi_look_thread *look_thread(struct pyi_look *look, const struct pyi_thread *thread)
+{
+    if (!pyi_array_reserve(&look->threads, &look->capacity, (size_t)thread->index + 1,
+                           sizeof(*look->threads)))
+        return NULL;
+    for (; look->count <= thread->index; look->count++)
+        look->threads[look->count] = (struct pyi_look_thread){0};
+    return &look->threads[thread->index];
+}
+
+/* The same calls; only the innermost may be on another line by now. */
+static bool agrees(const struct pyi_look_thread *seen, const struct pyi_stack *stack)
+{
+    if (!seen->read || seen->depth != stack->depth)
+        return false;
+    for (size_t i = 0; i < stack->depth; i++) {
+        const struct pyi_stack_entry *a = &seen->entries[i], *b = &stack->entries[i];
+        if (a->code != b->code || (a->line != b->line && i + 1 < stack->depth))
+            return false;
+    }
+    return true;
+}
+
+struct keeping {
+    struct pyi_look *look;
+    struct pyi_look_thread *seen;
+    size_t entry;
+};
+
+static void keep_variable(void *context, struct pyi_text name, struct pyi_text value)
+{
+    const struct keeping *keeping = context;
+    struct pyi_look_thread *seen = keeping->seen;
+    char *name_copy = pyi_arena_copy(&keeping->look->texts, name.data, name.length);
+    char *value_copy = pyi_arena_copy(&keeping->look->texts, value.data, value.length);
+    if (!name_copy || !value_copy ||
+        !pyi_array_reserve(&seen->variables, &seen->variable_capacity, seen->variable_count + 1,
+                           sizeof(*seen->variables))) {
+        keeping->look->failed = true;
+        return;
+    }
+    seen->variables[seen->variable_count++] = (struct pyi_look_variable){
+        keeping->entry, {name_copy, name.length}, {value_copy, value.length}};
+}
+
+/* From the innermost call outwards: what is wanted lies there. */
+static int read_locals(struct pyi_look *look, struct pyi_look_thread *seen, struct pyi_error *err)
+{
+    size_t calls = 0;
+    seen->variable_count = 0;
+    for (size_t end = seen->depth; end > 0 && calls < LOCALS_CALLS; calls++) {
+        struct keeping keeping = {look, seen, --end};
+        int code = pyi_target_locals(look->target, seen->thread, end, keep_variable, &keeping, err);
+        /* A C function at the top has none. */
+        if (code < 0 && code != PYI_E_INVALID)
+            return code;
+        while (look->locals == PYI_LOOK_LOCALS_FOLDED && end > 0 && pyi_look_repeats(seen, end - 1))
+            end--;
+    }
+    return 0;
+}
+
+static bool is_fatal(int code)
+{
+    return code == PYI_E_GONE || code == PYI_E_PERM || code == PYI_E_OS || code == PYI_E_NOMEM;
+}
+
+static int take_stack(struct pyi_look *look, const struct pyi_stack *stack, struct pyi_error *err)
+{
+    struct pyi_look_thread *seen = look_thread(look, stack->thread);
+    if (!seen)
+        return pyi_error_nomem(err);
+    seen->thread = stack->thread;
+    if (seen->consistent || stack->status == PYI_STACK_LOST)
+        return 0;
+    bool settled = stack->verified || agrees(seen, stack);
+    if (!pyi_array_reserve(&seen->entries, &seen->capacity, stack->depth + 1,
+                           sizeof(*seen->entries)))
+        return pyi_error_nomem(err);
+    if (stack->depth)
+        memcpy(seen->entries, stack->entries, stack->depth * sizeof(*seen->entries));
+    seen->depth = stack->depth;
+    seen->truncated = stack->truncated;
+    seen->read = true;
+    if (settled && look->locals != PYI_LOOK_NO_LOCALS) {
+        int code = read_locals(look, seen, err);
+        if (is_fatal(code))
+            return code;
+        if (code < 0) {
+            seen->variable_count = 0;
+            return 0; /* the frames moved on: another round */
+        }
+    }
+    seen->consistent = settled;
+    return 0;
+}
+
+/* One round; `*pending` tells whether some thread is not consistent yet. */
+static int look_round(struct pyi_look *look, bool *pending, struct pyi_error *err)
+{
+    struct pyi_round round = {0};
+    int code = pyi_target_round(look->target, &round, err);
+    for (size_t i = 0; code == 0 && i < round.count; i++)
+        code = take_stack(look, &round.stacks[i], err);
+    if (code == 0 && look->failed)
+        code = pyi_error_nomem(err);
+    *pending = false;
+    for (size_t i = 0; i < look->count; i++) {
+        struct pyi_look_thread *seen = &look->threads[i];
+        /* Ended before it could be read. */
+        if (seen->thread && !seen->thread->alive && !seen->consistent)
+            seen->thread = NULL;
+        *pending |= seen->thread && !seen->consistent;
+    }
+    return code;
+}
+
+/* The states of all threads together, so that no two seem to hold one lock. */
+static int look_states(struct pyi_look *look, struct pyi_error *err)
+{
+    size_t count = 0;
+    PYI_CLEANUP(pyi_cleanup_free)
+    const struct pyi_thread **threads = calloc(look->count + 1, sizeof(*threads));
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct pyi_thread_state *states = calloc(look->count + 1, sizeof(*states));
+    if (!threads || !states)
+        return pyi_error_nomem(err);
+    for (size_t i = 0; i < look->count; i++)
+        if (look->threads[i].thread)
+            threads[count++] = look->threads[i].thread;
+    pyi_target_states(look->target, threads, count, states);
+    for (size_t i = 0; i < count; i++)
+        look->threads[threads[i]->index].state = states[i];
+    return 0;
+}
+
+static double monotonic_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+int pyi_look_again(struct pyi_look *look, double seconds, enum pyi_look_locals locals,
+                   const struct pyi_look_thread **threads, size_t *count, struct pyi_error *err)
+{
+    const double deadline = monotonic_now() + seconds;
+    bool pending = true;
+    int code = 0;
+    for (size_t i = 0; i < look->count; i++) {
+        struct pyi_look_thread *seen = &look->threads[i];
+        seen->thread = NULL;
+        seen->read = seen->consistent = seen->truncated = false;
+        seen->depth = seen->variable_count = 0;
+    }
+    pyi_arena_free(&look->texts);
+    look->locals = locals;
+    for (int i = 0; code == 0 && pending && (i < LOOK_LEAST || monotonic_now() < deadline); i++)
+        code = look_round(look, &pending, err);
+    if (code == 0)
+        code = look_states(look, err);
+    if (code < 0)
+        return code;
+    *threads = look->threads;
+    *count = look->count;
+    return 0;
 }
 
 /* ---- processes ---- */

@@ -342,6 +342,14 @@ int pyi_target_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out
     return 0;
 }
 
+int pyi_target_refresh_sysinfo(struct pyi_target *target, const struct pyi_sysinfo **out,
+                               struct pyi_error *err)
+{
+    target->sysinfo_done = NULL;
+    pyi_cpython_forget_sysinfo(target->python);
+    return pyi_target_sysinfo(target, out, err);
+}
+
 /* ---- images ---- */
 
 struct dump {

@@ -376,6 +376,11 @@ struct pyi_text pyi_cpython_class_name(const struct pyi_cpython *python, uint32_
     return pyi_intern_text(&python->classes.names, number - 1);
 }
 
+void pyi_cpython_forget_sysinfo(struct pyi_cpython *python)
+{
+    python->sysinfo = NULL;
+}
+
 const struct pyi_thread *pyi_cpython_thread(const struct pyi_cpython *python, uint32_t index)
 {
     return index < python->threads.count ? &python->threads.items[index]->shown : NULL;

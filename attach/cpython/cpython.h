@@ -44,6 +44,8 @@ int pyi_cpython_finalizing(struct pyi_cpython *python, bool *finalizing,
  * means. */
 int pyi_cpython_round(struct pyi_cpython *python, struct pyi_round *out,
                       struct pyi_error *err) PYI_MUST_CHECK;
+/** Makes the next pyi_cpython_sysinfo() read again; results so far stay valid. */
+void pyi_cpython_forget_sysinfo(struct pyi_cpython *python);
 int pyi_cpython_sysinfo(struct pyi_cpython *python, const struct pyi_sysinfo **out,
                         struct pyi_error *err) PYI_MUST_CHECK;
 

@@ -271,11 +271,12 @@ static struct pyi_tracked *find_thread(struct pyi_cpython *python, const struct 
     if (!pyi_map_get(&python->threads.by_address, found->address, &index))
         return NULL;
     struct pyi_tracked *thread = python->threads.items[index];
-    /* A thread state that was gone for a round and is back is another one. */
-    if (!thread->shown.alive || thread->interp != found->interp ||
-        thread->unique != found->unique || thread->shown.ident != found->ident)
+    if (thread->interp != found->interp || thread->unique != found->unique ||
+        thread->shown.ident != found->ident)
         return NULL;
-    return thread;
+    /* Gone for a round and back: the list was torn, if its counter says that it is the same state;
+     * without one it is another. */
+    return thread->shown.alive || found->unique != 0 ? thread : NULL;
 }
 
 /* Up to 3.11 a new state carries its creator's ident until its own thread runs (3.11,

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* --diagnose: every step that leads to a readable interpreter, with what was found, and for the
- * one that failed the way out. The list is meant to be pasted into a bug report. */
+/* --diagnose: every step that leads to a readable interpreter and a short trial recording, with
+ * what was found, and for the step that failed the way out. The list is meant to be pasted into a bug report. */
 #include "src/cli/commands.h"
 
 #include "attach/attach.h"
+#include "src/base/error.h"
+#include "src/base/output.h"
 
 #include <cJSON.h>
 #include <pyinstrument.h>
+#include <pyinstrument/recorder.h>
 #include <stdlib.h>
+
+#define TRIAL_SECONDS 1
 
 static const char *const results[] = {"ok", "FAILED", "-"};
 static const char *const json_results[] = {"passed", "failed", "not reached"};
@@ -23,7 +28,8 @@ static void print_text(const struct pyi_console *console, pid_t pid,
     printf("pyinstrument %s, process %d\n", PYI_VERSION, (int)pid);
     for (size_t i = 0; i < diagnosis->count && i < PYI_CHECKS; i++) {
         const struct pyi_check *check = &diagnosis->checks[i];
-        printf("  %-7s %-12s %s\n", results[bounded(check->result)], check->name, check->detail);
+        printf("  %-7s %-12s %s\n", results[bounded(check->result)], check->name,
+               check->result == 2 ? "not reached" : check->detail);
     }
     const struct pyi_error *error = &diagnosis->error;
     if (error->code == PYI_OK) {
@@ -88,6 +94,59 @@ static void print_log(void *context, const char *domain, const char *line)
     fprintf(context, "pyinstrument: %s: %s\n", domain, line);
 }
 
+/* Records for a second and throws it away; `line` gets the counts. */
+static int record_shortly(pid_t pid, const struct pyi_target_options *target,
+                          struct pyi_strbuf *line, struct pyi_error *err)
+{
+    struct pyi_recorder_options options;
+    struct pyi_recorder *recorder = NULL;
+    struct pyi_sink sink = pyi_sink_strbuf(line);
+    pyi_recorder_options_init(&options);
+    options.duration = TRIAL_SECONDS;
+    options.wait = target->wait;
+    options.libpython = target->libpython;
+    options.assume_version = target->assume_version;
+    int code = pyi_recorder_attach(pid, &options, &recorder, err);
+    if (!code)
+        code = pyi_recorder_run(recorder, err);
+    struct pyi_tally tally = {0};
+    if (!code)
+        pyi_recorder_tally(recorder, &tally);
+    if (!code)
+        code = pyi_tally_format(&tally, &sink, err);
+    if (!code && tally.samples == 0) {
+        code = pyi_error_set(err, PYI_E_GONE, "no sample of process %d in %.2f s", (int)pid,
+                             tally.elapsed);
+        pyi_error_slug(err, "no-samples");
+    }
+    pyi_recorder_free(recorder);
+    return code;
+}
+
+static int try_recording(pid_t pid, const struct pyi_target_options *target,
+                         struct pyi_diagnosis *diagnosis)
+{
+    const bool reached = diagnosis->error.code == PYI_OK;
+    struct pyi_strbuf line = {0};
+    int code = diagnosis->error.code;
+    struct pyi_check *check = &diagnosis->checks[diagnosis->count];
+    if (diagnosis->count >= PYI_CHECKS)
+        return code;
+    diagnosis->count++;
+    *check = (struct pyi_check){.name = "trial", .result = 2};
+    if (reached) {
+        struct pyi_error error = {0};
+        code = record_shortly(pid, target, &line, &error);
+        if (code)
+            diagnosis->error = error;
+        check->result = code != PYI_OK;
+        snprintf(check->detail, sizeof(check->detail), "%s",
+                 code ? diagnosis->error.message : pyi_strbuf_get(&line).data);
+    }
+    pyi_strbuf_deinit(&line);
+    return code;
+}
+
 int pyi_command_diagnose(const struct pyi_console *console)
 {
     const struct pyi_options *options = console->options;
@@ -103,7 +162,8 @@ int pyi_command_diagnose(const struct pyi_console *console)
         target.log.context = console->stream;
     }
     struct pyi_diagnosis diagnosis = {0};
-    int code = pyi_target_diagnose(pid, &target, &diagnosis);
+    (void)pyi_target_diagnose(pid, &target, &diagnosis);
+    int code = try_recording(pid, &target, &diagnosis);
     int status = code ? pyi_failure_status(&diagnosis.error, NULL) : PYI_EXIT_OK;
     if (pyi_options_given(options, PYI_OPT_JSON))
         print_json(console, pid, &diagnosis, status);

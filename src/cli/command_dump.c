@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* --dump: what every thread of a process is doing now, without stopping it.
  *
- * Rounds of stacks come in; a stack counts once it is proven or two reads in a row agree on it,
- * for at most a tenth of a second. Text or JSON goes out, with --repeat only what has changed.
- * What could not be read consistently is marked as such. Every text of the target is made safe
- * before it is printed. */
+ * One look at all threads comes in. Text or JSON goes out, with --repeat only what has changed; what
+ * could not be read consistently is marked as such. Every text of the target is made safe before
+ * it is printed. */
 #include "src/cli/commands.h"
+#include "src/cli/report.h"
 #include "src/cli/terminal.h"
 
 #include "attach/attach.h"
-#include "src/base/arena.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include "src/base/json_writer.h"
@@ -25,38 +24,27 @@
 #include <unistd.h>
 
 #define READ_SECONDS    0.1
-#define LOCALS_CALLS    200 /* calls of one thread whose variables are read */
 #define COMMAND_LIMIT   200
 #define FUNCTION_WIDEST 48 /* columns kept for function names */
 
-struct variable {
-    size_t entry;
-    struct pyi_text name, value;
-};
-
-/* One thread in one look. */
-struct look {
-    const struct pyi_thread *thread; /* NULL: not seen in this look */
-    struct pyi_stack_entry *entries; /* outermost first */
-    size_t depth, capacity;
-    bool read, consistent, truncated;
-    struct pyi_thread_state state;
-    struct variable *variables;
-    size_t variable_count, variable_capacity;
-    struct pyi_strbuf text, before; /* printed in this look, in the last one */
+/* What was printed of one thread. */
+struct shown {
+    struct pyi_strbuf text, before; /* in this look, in the last one */
     bool listed;                    /* printed before and not yet gone */
 };
 
 struct dump {
     const struct pyi_console *console;
     struct pyi_target *target;
+    struct pyi_look *look;
+    const struct pyi_look_thread *threads; /* of this look, by index */
+    size_t count;
+    struct shown *shown; /* by index */
+    size_t shown_capacity;
     struct pyi_session *paths; /* only for short paths */
-    struct look *looks;        /* by index of the thread */
-    size_t count, capacity;
-    struct pyi_arena arena; /* texts of one look */
-    double seconds;         /* it took to read */
+    double seconds;            /* it took to read */
     bool locals, reverse, full, json, color, unicode;
-    bool failed; /* lack of memory inside a callback */
+    bool failed; /* lack of memory while printing */
 };
 
 static double now_seconds(void)
@@ -80,187 +68,40 @@ static bool selects(void *context, const struct pyi_thread *thread)
     return fnmatch(wanted, thread->name.data, 0) == 0;
 }
 
-static struct look *look_of(struct dump *dump, const struct pyi_thread *thread)
-{
-    size_t old = dump->capacity;
-    if (!pyi_array_reserve(&dump->looks, &dump->capacity, (size_t)thread->index + 1,
-                           sizeof(*dump->looks)))
-        return NULL;
-    if (dump->capacity > old)
-        memset(dump->looks + old, 0, (dump->capacity - old) * sizeof(*dump->looks));
-    if (dump->count <= thread->index)
-        dump->count = (size_t)thread->index + 1;
-    return &dump->looks[thread->index];
-}
-
-/* The same calls; only the innermost may be on another line by now. */
-static bool agrees(const struct look *look, const struct pyi_stack *stack)
-{
-    if (!look->read || look->depth != stack->depth)
-        return false;
-    for (size_t i = 0; i < stack->depth; i++) {
-        const struct pyi_stack_entry *a = &look->entries[i], *b = &stack->entries[i];
-        if (a->code != b->code || (a->line != b->line && i + 1 < stack->depth))
-            return false;
-    }
-    return true;
-}
-
-/* Whether an entry folds with the one below it. */
-static bool repeats(const struct dump *dump, const struct look *look, size_t at)
-{
-    const struct pyi_stack_entry *a = &look->entries[at], *b = a + 1;
-    return !dump->full && at + 1 < look->depth && a->code == b->code && a->line == b->line &&
-           a->class_name == b->class_name;
-}
-
-/* Number of equal calls that follow each other from `at` on. */
-static size_t group_at(const struct dump *dump, const struct look *look, size_t at)
-{
-    size_t count = 1;
-    while (repeats(dump, look, at + count - 1))
-        count++;
-    return count;
-}
-
-struct keeping {
-    struct dump *dump;
-    struct look *look;
-    size_t entry;
-};
-
-static void keep_variable(void *context, struct pyi_text name, struct pyi_text value)
-{
-    const struct keeping *keeping = context;
-    struct look *look = keeping->look;
-    char *name_copy = pyi_arena_copy(&keeping->dump->arena, name.data, name.length);
-    char *value_copy = pyi_arena_copy(&keeping->dump->arena, value.data, value.length);
-    if (!name_copy || !value_copy ||
-        !pyi_array_reserve(&look->variables, &look->variable_capacity, look->variable_count + 1,
-                           sizeof(*look->variables))) {
-        keeping->dump->failed = true;
-        return;
-    }
-    look->variables[look->variable_count++] =
-        (struct variable){keeping->entry, {name_copy, name.length}, {value_copy, value.length}};
-}
-
-/* Variables of every call that will be shown; of a folded recursion the innermost. */
-static int read_locals(struct dump *dump, struct look *look, struct pyi_error *err)
-{
-    size_t calls = 0;
-    look->variable_count = 0;
-    /* From the innermost call outwards: the interesting ones lie there. */
-    for (size_t end = look->depth; end > 0 && calls < LOCALS_CALLS; calls++) {
-        struct keeping keeping = {dump, look, end - 1};
-        int code =
-            pyi_target_locals(dump->target, look->thread, end - 1, keep_variable, &keeping, err);
-        if (code < 0)
-            return code;
-        size_t first = end - 1;
-        while (first > 0 && repeats(dump, look, first - 1))
-            first--;
-        end = first;
-    }
-    return 0;
-}
-
-/* Whether nothing can be read from the target any more. */
-static bool is_fatal(int code)
-{
-    return code == PYI_E_GONE || code == PYI_E_PERM || code == PYI_E_OS || code == PYI_E_NOMEM;
-}
-
-static int take_stack(struct dump *dump, const struct pyi_stack *stack, struct pyi_error *err)
-{
-    struct look *look = look_of(dump, stack->thread);
-    if (!look)
-        return pyi_error_nomem(err);
-    look->thread = stack->thread;
-    if (look->consistent || stack->status == PYI_STACK_LOST)
-        return 0;
-    bool settled = stack->verified || agrees(look, stack);
-    if (!pyi_array_reserve(&look->entries, &look->capacity, stack->depth + 1,
-                           sizeof(*look->entries)))
-        return pyi_error_nomem(err);
-    if (stack->depth)
-        memcpy(look->entries, stack->entries, stack->depth * sizeof(*look->entries));
-    look->depth = stack->depth;
-    look->truncated = stack->truncated;
-    look->read = true;
-    if (settled && dump->locals) {
-        int code = read_locals(dump, look, err);
-        if (is_fatal(code))
-            return code;
-        if (code < 0) {
-            look->variable_count = 0;
-            return 0; /* the frames moved on: another round */
-        }
-    }
-    look->consistent = settled;
-    return 0;
-}
-
-/* The states of all threads together, so that no two seem to hold one lock. */
-static int read_states(struct dump *dump, struct pyi_error *err)
-{
-    size_t count = 0;
-    PYI_CLEANUP(pyi_cleanup_free)
-    const struct pyi_thread **threads = calloc(dump->count + 1, sizeof(*threads));
-    PYI_CLEANUP(pyi_cleanup_free)
-    struct pyi_thread_state *states = calloc(dump->count + 1, sizeof(*states));
-    if (!threads || !states)
-        return pyi_error_nomem(err);
-    for (size_t i = 0; i < dump->count; i++)
-        if (dump->looks[i].thread)
-            threads[count++] = dump->looks[i].thread;
-    pyi_target_states(dump->target, threads, count, states);
-    for (size_t i = count; i > 0; i--)
-        dump->looks[threads[i - 1]->index].state = states[i - 1];
-    return 0;
-}
-
-static void forget_last(struct dump *dump)
-{
-    for (size_t i = 0; i < dump->count; i++) {
-        struct look *look = &dump->looks[i];
-        look->thread = NULL;
-        look->read = look->consistent = look->truncated = false;
-        look->depth = look->variable_count = 0;
-        struct pyi_strbuf spare = look->before;
-        look->before = look->text;
-        look->text = spare;
-        pyi_strbuf_reset(&look->text);
-    }
-    pyi_arena_free(&dump->arena);
-}
-
 static int look_at_all(struct dump *dump, struct pyi_error *err)
 {
     const double start = now_seconds();
-    bool pending = true;
-    forget_last(dump);
-    while (pending && now_seconds() - start < READ_SECONDS) {
-        struct pyi_round round = {0};
-        int code = pyi_target_round(dump->target, &round, err);
-        for (size_t i = 0; code == 0 && i < round.count; i++)
-            code = take_stack(dump, &round.stacks[i], err);
-        if (code == 0 && dump->failed)
-            code = pyi_error_nomem(err);
-        if (code < 0)
-            return code;
-        pending = false;
-        for (size_t i = 0; i < dump->count; i++) {
-            struct look *look = &dump->looks[i];
-            /* Ended before it could be read. */
-            if (look->thread && !look->thread->alive && !look->consistent)
-                look->thread = NULL;
-            pending |= look->thread && !look->consistent;
-        }
+    const size_t old = dump->shown_capacity;
+    int code = pyi_look_again(dump->look, READ_SECONDS,
+                              !dump->locals ? PYI_LOOK_NO_LOCALS
+                              : dump->full  ? PYI_LOOK_LOCALS
+                                            : PYI_LOOK_LOCALS_FOLDED,
+                              &dump->threads, &dump->count, err);
+    if (code < 0)
+        return code;
+    if (!pyi_array_reserve(&dump->shown, &dump->shown_capacity, dump->count + 1,
+                           sizeof(*dump->shown)))
+        return pyi_error_nomem(err);
+    if (dump->shown_capacity > old)
+        memset(dump->shown + old, 0, (dump->shown_capacity - old) * sizeof(*dump->shown));
+    for (size_t i = 0; i < dump->count; i++) {
+        struct shown *shown = &dump->shown[i];
+        struct pyi_strbuf spare = shown->before;
+        shown->before = shown->text;
+        shown->text = spare;
+        pyi_strbuf_reset(&shown->text);
     }
-    int code = read_states(dump, err);
     dump->seconds = now_seconds() - start;
-    return code;
+    return 0;
+}
+
+/* Number of equal calls that follow each other from `at` on. */
+static size_t group_at(const struct dump *dump, const struct pyi_look_thread *look, size_t at)
+{
+    size_t count = 1;
+    while (!dump->full && pyi_look_repeats(look, at + count - 1))
+        count++;
+    return count;
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
@@ -336,7 +177,7 @@ static void lines_free(struct line *lines, size_t count)
     free(lines);
 }
 
-static struct line *make_lines(struct dump *dump, const struct look *look, size_t *count,
+static struct line *make_lines(struct dump *dump, const struct pyi_look_thread *look, size_t *count,
                                int *widest_function, int *widest_place)
 {
     struct line *lines = NULL;
@@ -361,11 +202,11 @@ static struct line *make_lines(struct dump *dump, const struct look *look, size_
     return lines;
 }
 
-static void put_variables(const struct dump *dump, const struct look *look, size_t entry,
+static void put_variables(const struct dump *dump, const struct pyi_look_thread *look, size_t entry,
                           struct pyi_strbuf *out)
 {
     for (size_t i = 0; i < look->variable_count; i++) {
-        const struct variable *variable = &look->variables[i];
+        const struct pyi_look_variable *variable = &look->variables[i];
         if (variable->entry != entry)
             continue;
         pyi_strbuf_string(out, "        ");
@@ -376,8 +217,8 @@ static void put_variables(const struct dump *dump, const struct look *look, size
     }
 }
 
-static void put_line(const struct dump *dump, const struct look *look, const struct line *line,
-                     int function, int place, struct pyi_strbuf *out)
+static void put_line(const struct dump *dump, const struct pyi_look_thread *look,
+                     const struct line *line, int function, int place, struct pyi_strbuf *out)
 {
     struct pyi_text name = pyi_strbuf_get(&line->function), where = pyi_strbuf_get(&line->place);
     pyi_strbuf_string(out, "    ");
@@ -395,7 +236,8 @@ static void put_line(const struct dump *dump, const struct look *look, const str
 }
 
 /* Everything below the thread's own line. */
-static void put_frames(struct dump *dump, const struct look *look, struct pyi_strbuf *out)
+static void put_frames(struct dump *dump, const struct pyi_look_thread *look,
+                       struct pyi_strbuf *out)
 {
     size_t count;
     int function, place;
@@ -414,7 +256,7 @@ static void put_frames(struct dump *dump, const struct look *look, struct pyi_st
 }
 
 /* "MainThread   4314   waiting" */
-static void put_thread(const struct dump *dump, const struct look *look, int width,
+static void put_thread(const struct dump *dump, const struct pyi_look_thread *look, int width,
                        struct pyi_strbuf *out)
 {
     char words[64];
@@ -453,13 +295,14 @@ static void put_command(const struct pyi_target_info *info, struct pyi_strbuf *o
 static int next_shown(const struct dump *dump, int at)
 {
     size_t main = 0;
-    while (main < dump->count && !(dump->looks[main].thread && dump->looks[main].thread->is_main))
+    while (main < dump->count &&
+           !(dump->threads[main].thread && dump->threads[main].thread->is_main))
         main++;
     if (at < 0 && main < dump->count)
         return (int)main;
     size_t next = at < 0 || (size_t)at == main ? 0 : (size_t)at + 1;
     for (; next < dump->count; next++)
-        if (dump->looks[next].thread && next != main)
+        if (dump->threads[next].thread && next != main)
             return (int)next;
     return -1;
 }
@@ -469,10 +312,10 @@ static size_t shown_count(const struct dump *dump, int *widest)
     size_t count = 0;
     *widest = 0;
     for (size_t i = 0; i < dump->count; i++) {
-        if (!dump->looks[i].thread)
+        if (!dump->threads[i].thread)
             continue;
         struct pyi_strbuf name = {0};
-        put_safe(&name, dump->looks[i].thread->name);
+        put_safe(&name, dump->threads[i].thread->name);
         int width = (int)pyi_text_columns(pyi_strbuf_get(&name));
         *widest = width > *widest && width <= FUNCTION_WIDEST ? width : *widest;
         pyi_strbuf_deinit(&name);
@@ -482,13 +325,14 @@ static size_t shown_count(const struct dump *dump, int *widest)
 }
 
 /* What a thread looks like, state included, to tell whether it has changed. */
-static bool has_changed(struct dump *dump, struct look *look)
+static bool has_changed(struct dump *dump, const struct pyi_look_thread *look)
 {
     char words[64];
-    put_frames(dump, look, &look->text);
-    pyi_strbuf_string(&look->text, words_of(&look->state, words));
-    return !look->listed ||
-           !pyi_text_equal(pyi_strbuf_get(&look->text), pyi_strbuf_get(&look->before));
+    struct shown *shown = &dump->shown[look->thread->index];
+    put_frames(dump, look, &shown->text);
+    pyi_strbuf_string(&shown->text, words_of(&look->state, words));
+    return !shown->listed ||
+           !pyi_text_equal(pyi_strbuf_get(&shown->text), pyi_strbuf_get(&shown->before));
 }
 
 static void put_header(const struct dump *dump, size_t threads, struct pyi_strbuf *out)
@@ -511,22 +355,22 @@ static void print_text(struct dump *dump, bool first, double after)
     int width;
     size_t threads = shown_count(dump, &width), changed = 0;
     for (int at = next_shown(dump, -1); at >= 0; at = next_shown(dump, at)) {
-        struct look *look = &dump->looks[at];
+        const struct pyi_look_thread *look = &dump->threads[at];
         if (!has_changed(dump, look))
             continue;
         pyi_strbuf_char(&body, '\n');
         put_thread(dump, look, width, &body);
         put_frames(dump, look, &body);
-        look->listed = true;
+        dump->shown[at].listed = true;
         changed++;
     }
     for (size_t i = 0; i < dump->count; i++) {
-        if (!dump->looks[i].listed || dump->looks[i].thread)
+        if (!dump->shown[i].listed || dump->threads[i].thread)
             continue;
         pyi_strbuf_char(&body, '\n');
         put_safe(&body, pyi_target_thread(dump->target, (uint32_t)i)->name);
         pyi_strbuf_string(&body, "   has ended\n");
-        dump->looks[i].listed = false;
+        dump->shown[i].listed = false;
     }
     if (first)
         put_header(dump, threads, &out);
@@ -561,7 +405,7 @@ static void add_text(cJSON *object, const char *key, struct pyi_text text)
     cJSON_AddItemToObject(object, key, pyi_command_json_text(text));
 }
 
-static void add_variables(const struct look *look, size_t entry, cJSON *frame)
+static void add_variables(const struct pyi_look_thread *look, size_t entry, cJSON *frame)
 {
     cJSON *list = cJSON_AddArrayToObject(frame, "locals");
     for (size_t i = 0; i < look->variable_count; i++) {
@@ -574,7 +418,8 @@ static void add_variables(const struct look *look, size_t entry, cJSON *frame)
     }
 }
 
-static cJSON *frame_object(struct dump *dump, const struct look *look, size_t first, size_t count)
+static cJSON *frame_object(struct dump *dump, const struct pyi_look_thread *look, size_t first,
+                           size_t count)
 {
     const struct pyi_stack_entry *entry = &look->entries[first];
     cJSON *frame = cJSON_CreateObject();
@@ -591,7 +436,7 @@ static cJSON *frame_object(struct dump *dump, const struct look *look, size_t fi
     return frame;
 }
 
-static void add_frames(struct dump *dump, const struct look *look, cJSON *thread)
+static void add_frames(struct dump *dump, const struct pyi_look_thread *look, cJSON *thread)
 {
     cJSON *frames = cJSON_AddArrayToObject(thread, "frames");
     if (dump->reverse) {
@@ -604,14 +449,14 @@ static void add_frames(struct dump *dump, const struct look *look, cJSON *thread
     }
     for (size_t end = look->depth; end > 0;) {
         size_t first = end - 1;
-        while (first > 0 && repeats(dump, look, first - 1))
+        while (!dump->full && first > 0 && pyi_look_repeats(look, first - 1))
             first--;
         cJSON_AddItemToArray(frames, frame_object(dump, look, first, end - first));
         end = first;
     }
 }
 
-static cJSON *thread_object(struct dump *dump, const struct look *look)
+static cJSON *thread_object(struct dump *dump, const struct pyi_look_thread *look)
 {
     static const char *const gil[] = {[PYI_GIL_UNKNOWN] = NULL,
                                       [PYI_GIL_OTHER] = "other",
@@ -639,11 +484,11 @@ static void add_ended(struct dump *dump, cJSON *root)
 {
     cJSON *ended = cJSON_AddArrayToObject(root, "ended");
     for (size_t i = 0; i < dump->count; i++) {
-        if (!dump->looks[i].listed || dump->looks[i].thread)
+        if (!dump->shown[i].listed || dump->threads[i].thread)
             continue;
         cJSON_AddItemToArray(
             ended, pyi_command_json_text(pyi_target_thread(dump->target, (uint32_t)i)->name));
-        dump->looks[i].listed = false;
+        dump->shown[i].listed = false;
     }
 }
 
@@ -664,11 +509,11 @@ static void print_json(struct dump *dump, bool first, bool repeated, double afte
     cJSON_AddNumberToObject(root, "seconds", dump->seconds);
     cJSON *threads = cJSON_AddArrayToObject(root, "threads");
     for (int at = next_shown(dump, -1); at >= 0; at = next_shown(dump, at)) {
-        struct look *look = &dump->looks[at];
+        const struct pyi_look_thread *look = &dump->threads[at];
         if (repeated && !has_changed(dump, look))
             continue;
         cJSON_AddItemToArray(threads, thread_object(dump, look));
-        look->listed = true;
+        dump->shown[at].listed = true;
     }
     if (repeated)
         add_ended(dump, root);
@@ -702,8 +547,10 @@ static int open_target(struct dump *dump, struct pyi_error *err)
         target.log.line = print_log;
         target.log.context = dump->console->stream;
     }
-    const struct pyi_sysinfo *sys;
+    const struct pyi_sysinfo *sys = NULL;
     int code = pyi_target_open((pid_t)options->numbers[PYI_OPT_PID], &target, &dump->target, err);
+    if (code == 0 && !(dump->look = pyi_look_new(dump->target)))
+        code = pyi_error_nomem(err);
     if (code == 0)
         code = pyi_session_new(&dump->paths, err);
     if (code == 0)
@@ -755,14 +602,12 @@ static int run_looks(struct dump *dump, struct pyi_error *err)
 
 static void dump_deinit(struct dump *dump)
 {
-    for (size_t i = 0; i < dump->capacity; i++) {
-        free(dump->looks[i].entries);
-        free(dump->looks[i].variables);
-        pyi_strbuf_deinit(&dump->looks[i].text);
-        pyi_strbuf_deinit(&dump->looks[i].before);
+    for (size_t i = 0; i < dump->shown_capacity; i++) {
+        pyi_strbuf_deinit(&dump->shown[i].text);
+        pyi_strbuf_deinit(&dump->shown[i].before);
     }
-    free(dump->looks);
-    pyi_arena_free(&dump->arena);
+    free(dump->shown);
+    pyi_look_free(dump->look);
     pyi_session_free(dump->paths);
     pyi_target_close(dump->target);
 }
@@ -771,14 +616,19 @@ int pyi_command_dump(const struct pyi_console *console)
 {
     const struct pyi_options *options = console->options;
     struct pyi_surroundings around = pyi_surroundings_of(STDOUT_FILENO);
+    const int color = pyi_report_color_asked(options);
+    const bool unicode_asked = pyi_options_given(options, PYI_OPT_UNICODE) ||
+                               pyi_options_given(options, PYI_OPT_NO_UNICODE);
     struct dump dump = {
         .console = console,
         .locals = pyi_options_given(options, PYI_OPT_LOCALS),
         .reverse = pyi_options_given(options, PYI_OPT_REVERSE),
         .full = pyi_options_given(options, PYI_OPT_FULL),
         .json = pyi_options_given(options, PYI_OPT_JSON),
-        .color = pyi_surroundings_message_color(&around),
-        .unicode = pyi_surroundings_unicode(&around),
+        .color = color < 0 ? pyi_surroundings_message_color(&around) : color,
+        .unicode = unicode_asked
+                       ? options->order[PYI_OPT_UNICODE] > options->order[PYI_OPT_NO_UNICODE]
+                       : pyi_surroundings_unicode(&around),
     };
     struct pyi_error error = {0};
     int status = PYI_EXIT_OK, code = open_target(&dump, &error);

@@ -2,9 +2,13 @@
 /* Reports saved sessions: --load (files, patterns, standard input; several become one session),
  * --load-prev (the store), and the list of the store. */
 #include "src/cli/commands.h"
+#include "src/base/error.h"
+#include "src/base/json_reader.h"
+#include "src/base/text.h"
 #include "src/cli/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <pyinstrument/session.h>
 #include <string.h>
@@ -50,13 +54,39 @@ static int load_word(const char *word, struct pyi_session **all, struct pyi_erro
     return code;
 }
 
+struct stored {
+    const char *id;
+    bool found;
+};
+
+static void match_id(void *context, const char *id, const char *path)
+{
+    struct stored *stored = context;
+    stored->found = stored->found || strcmp(stored->id, id) == 0;
+}
+
+/* What may have been meant by a name that no file has. */
+static void explain(const char *word, struct pyi_error *error)
+{
+    struct stored stored = {.id = word};
+    if (error->os_errno != ENOENT)
+        return;
+    (void)!pyi_store_list(match_id, &stored, NULL);
+    if (stored.found)
+        pyi_error_note(error, "a stored session has that name: pyinstrument --load-prev %s", word);
+    else if (strpbrk(word, "*?["))
+        pyi_error_note(error, "no file fits the pattern");
+}
+
 static int load_files(const struct pyi_console *console, struct pyi_session **out)
 {
     const struct pyi_options *options = console->options;
     struct pyi_error error = {0};
     for (size_t i = 0; i < options->load_count; i++) {
-        if (load_word(options->loads[i], out, &error))
+        if (load_word(options->loads[i], out, &error)) {
+            explain(options->loads[i], &error);
             return pyi_failure_print(console, &error, "session-bad");
+        }
     }
     return 0;
 }
@@ -71,7 +101,11 @@ static int load_stored(const struct pyi_console *console, struct pyi_session **o
     if (error.os_errno != ENOENT || pyi_options_given(console->options, PYI_OPT_JSON_ERRORS))
         return pyi_failure_print(console, &error, "session-bad");
     /* Upstream's words, known to scripts. */
-    fprintf(console->stream, "pyinstrument: Couldn't find a profile with identifier %s\n", id);
+    char safe[200];
+    fprintf(console->stream,
+            "pyinstrument: Couldn't find a profile with identifier %s\n"
+            "  try:  pyinstrument --list-prev -v\n",
+            pyi_text_safe(pyi_text(id), safe, sizeof(safe)));
     return PYI_EXIT_FAILURE;
 }
 
@@ -93,15 +127,67 @@ int pyi_command_load(const struct pyi_console *console)
     return status;
 }
 
-static void print_id(void *context, const char *id, const char *path)
+/* What a stored session says about itself before its records. */
+struct summary {
+    struct pyi_strbuf headline;
+    double duration, samples;
+};
+
+static int read_summary(struct pyi_json_reader *reader, struct summary *out, struct pyi_error *err)
 {
-    printf("%s\n", id);
+    enum pyi_json_token token;
+    int code = pyi_json_next(reader, &token, err);
+    while (!code) {
+        code = pyi_json_next(reader, &token, err);
+        if (code || token != PYI_JSON_KEY)
+            break;
+        struct pyi_text key = pyi_json_text(reader);
+        double *number = pyi_text_equal(key, pyi_text("duration"))       ? &out->duration
+                         : pyi_text_equal(key, pyi_text("sample_count")) ? &out->samples
+                                                                         : NULL;
+        const bool headline = pyi_text_equal(key, pyi_text("target_description"));
+        if (pyi_text_equal(key, pyi_text("frame_records")))
+            break;
+        code = pyi_json_next(reader, &token, err);
+        if (!code && number && token == PYI_JSON_NUMBER)
+            *number = pyi_json_number(reader).value;
+        else if (!code && headline && token == PYI_JSON_STRING)
+            pyi_strbuf_safe(&out->headline, pyi_json_text(reader), PYI_TEXT_STRICT);
+        else if (!code)
+            code = pyi_json_skip(reader, token, err);
+    }
+    return code;
+}
+
+/* "2026-11-20T14-18-34     4.093 s      530 samples  Program: shop.py" */
+static void print_summary(const char *id, const char *path)
+{
+    PYI_CLEANUP(pyi_cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct pyi_json_reader *reader = NULL;
+    struct summary summary = {0};
+    if (fd < 0 || pyi_json_reader_open(fd, path, &reader, NULL) ||
+        read_summary(reader, &summary, NULL))
+        printf("%s  cannot be read\n", id);
+    else
+        printf("%s %9.3f s %8.0f samples  %s\n", id, summary.duration, summary.samples,
+               pyi_strbuf_get(&summary.headline).data);
+    pyi_json_reader_close(reader);
+    pyi_strbuf_deinit(&summary.headline);
+}
+
+static void print_stored(void *context, const char *id, const char *path)
+{
+    const struct pyi_console *console = context;
+    if (pyi_options_given(console->options, PYI_OPT_VERBOSE))
+        print_summary(id, path);
+    else
+        printf("%s\n", id);
 }
 
 int pyi_command_list(const struct pyi_console *console)
 {
     struct pyi_error error = {0};
-    if (pyi_store_list(print_id, NULL, &error))
+    if (pyi_store_list(print_stored, (void *)console, &error))
         return pyi_failure_print(console, &error, "session-bad");
     return 0;
 }

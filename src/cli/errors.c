@@ -147,6 +147,26 @@ static bool targets_process(const struct pyi_options *options, enum pyi_option_i
     return true;
 }
 
+/* Whether the word at `index` of the command line gives the option that `first` ("--name=value") is
+ * about; then `words` is how many words that takes. The last of equal options counts, so it has to
+ * make way. */
+static bool makes_way(const struct pyi_options *options, const char *first, int index, int *words)
+{
+    const size_t length = first ? strcspn(first, "=") : 0;
+    for (int id = 0; length > 2 && id < PYI_OPTIONS; id++) {
+        const struct pyi_option *row = pyi_option_at((enum pyi_option_id)id);
+        if (!row->name || strlen(row->name) != length - 2 ||
+            memcmp(row->name, first + 2, length - 2) != 0)
+            continue;
+        if (!options->order[id] || options->position[id] != index)
+            return false;
+        const char *value = options->values[id];
+        *words = value && index + 1 < options->argc && options->argv[index + 1] == value ? 2 : 1;
+        return true;
+    }
+    return false;
+}
+
 /* The command line, with `first` put before the other options, and for another process when
  * `pid` is not NULL. */
 static bool command_line(const struct pyi_options *options, const char *first, const char *pid,
@@ -164,6 +184,11 @@ static bool command_line(const struct pyi_options *options, const char *first, c
         quoted(out, first);
     for (int i = 1; i < options->argc; i++) {
         const char *word = options->argv[i];
+        int words;
+        if (makes_way(options, first, i, &words)) {
+            i += words - 1;
+            continue;
+        }
         if (i != word_at) {
             quoted(out, word);
             continue;

@@ -17,7 +17,7 @@
 static const double worth_a_word = 0.01;
 static const double alarming = 0.2;
 static const double mostly = 0.5;
-enum { FEW = 20, MISSED_WORTH_A_WORD = 20 };
+enum { FEW = 20, MISSED_WORTH_A_WORD = 20, BRIEF = 5 /* intervals */ };
 
 double pyi_interval_above(double interval)
 {
@@ -52,7 +52,9 @@ static void print_end(const struct pyi_console *console, const struct pyi_record
             pyi_note_print(console, "process %d ended after %.1f s (exit %d)", pid, after,
                            recorded->detail);
         else
-            pyi_note_print(console, "process %d ended after %.1f s", pid, after);
+            /* Its parent was faster to collect it: how it ended nobody else can learn. */
+            pyi_note_print(console, "process %d ended after %.1f s%s", pid, after,
+                           recorded->out_of_memory ? " (out of memory killer?)" : "");
         break;
     case PYI_END_SIGNAL: {
         const char *name = recorded->detail > 0 ? sigabbrev_np(recorded->detail) : NULL;
@@ -105,7 +107,9 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
     const struct pyi_tally *tally = &recorded->tally;
     const double interval = effective(recorded->interval);
     char ran[32], asked[32];
-    if (tally->lost > 0)
+    /* What was looked at while it ended has failed for that reason. */
+    const bool brief = recorded->launched && tally->elapsed < BRIEF * interval;
+    if (tally->lost > 0 && !brief)
         pyi_warning_print(console, "no samples: %" PRIu64 " %s failed", tally->lost,
                           tally->lost == 1 ? "read of a stack" : "reads of stacks");
     else if (pyi_options_given(console->options, PYI_OPT_THREAD))

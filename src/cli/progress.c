@@ -55,12 +55,18 @@ static void clock_text(double seconds, char out[24])
         snprintf(out, 24, "%ld:%02ld", whole / 60, whole % 60);
 }
 
-/* " / 1:00  [####....]", blanks of the same width when there is no limit. */
-static void limit_text(const struct pyi_tally *tally, char *out, size_t size)
+/* " / 1:00  [####....]", blanks of the same width when there is no limit; without the bar " / 1:00"
+ * and nothing. */
+static void limit_text(const struct pyi_tally *tally, bool with_bar, char *out, size_t size)
 {
     char limit[24], bar[BAR + 1];
     if (tally->limit <= 0) {
-        snprintf(out, size, "%*s", BAR + 10, "");
+        snprintf(out, size, "%*s", with_bar ? BAR + 10 : 0, "");
+        return;
+    }
+    clock_text(tally->limit, limit);
+    if (!with_bar) {
+        snprintf(out, size, " / %s", limit);
         return;
     }
     double share = tally->elapsed / tally->limit;
@@ -68,7 +74,6 @@ static void limit_text(const struct pyi_tally *tally, char *out, size_t size)
     memset(bar, '#', (size_t)full);
     memset(bar + full, '.', (size_t)(BAR - full));
     bar[BAR] = '\0';
-    clock_text(tally->limit, limit);
     snprintf(out, size, " / %-5s [%s]", limit, bar);
 }
 
@@ -89,15 +94,20 @@ void pyi_progress_counts(const struct pyi_tally *tally, char *out, size_t size)
 void pyi_progress_format(pid_t pid, const struct pyi_tally *tally, int width, char *out,
                          size_t size)
 {
-    char elapsed[24], limit[64], samples[32];
+    char elapsed[24], limit[64], samples[32], memory[32];
     clock_text(tally->elapsed, elapsed);
-    limit_text(tally, limit, sizeof(limit));
     grouped(tally->samples, samples);
-    snprintf(out, size,
-             "recording pid %d  %5s%s  %s samples  %.1f %% missed  %.1f MB   Ctrl-C to stop",
-             (int)pid, elapsed, limit, samples, missed_share(tally), (double)tally->memory / 1e6);
-    if (width > 0 && strlen(out) > (size_t)width)
-        out[width] = '\0';
+    /* On a narrow terminal the bar goes first, then the memory, last how to stop. */
+    for (int left_out = 0; left_out < 4; left_out++) {
+        limit_text(tally, left_out == 0, limit, sizeof(limit));
+        snprintf(memory, sizeof(memory), "  %.1f MB", (double)tally->memory / 1e6);
+        snprintf(out, size, "recording pid %d  %5s%s  %s samples  %.1f %% missed%s%s", (int)pid,
+                 elapsed, limit, samples, missed_share(tally), left_out < 2 ? memory : "",
+                 left_out < 3 ? "   Ctrl-C to stop" : "");
+        if (width <= 0 || strlen(out) <= (size_t)width)
+            return;
+    }
+    out[width] = '\0';
 }
 
 static void draw(struct pyi_progress *progress, const struct pyi_tally *tally)

@@ -83,8 +83,15 @@ static int check_outfile(const struct pyi_console *console, const char *path)
     }
     struct pyi_error error = {0};
     struct pyi_file *file;
-    if (pyi_file_create(path, &file, &error))
+    if (pyi_file_create(path, &file, &error)) {
+        const char *slash = strrchr(path, '/');
+        char folder[200];
+        if (error.os_errno == ENOENT && slash && slash > path)
+            pyi_error_why(&error, "there is no folder %s",
+                          pyi_text_safe((struct pyi_text){path, (size_t)(slash - path)}, folder,
+                                        sizeof(folder)));
         return pyi_failure_print(console, &error, "output-exists");
+    }
     pyi_file_abandon(file);
     return 0;
 }
@@ -151,7 +158,7 @@ static bool is_asked(const struct pyi_options *options, const char *key, const c
 }
 
 /* Colour as said on the command line: 1 on, 0 off, -1 left to us. */
-static int color_asked(const struct pyi_options *options)
+int pyi_report_color_asked(const struct pyi_options *options)
 {
     const unsigned *order = options->order;
     const char *when = options->values[PYI_OPT_COLOR];
@@ -188,7 +195,7 @@ static int set_display(const struct pyi_options *options, const struct pyi_repor
     if (order[PYI_OPT_UNICODE] || order[PYI_OPT_NO_UNICODE])
         unicode = order[PYI_OPT_UNICODE] > order[PYI_OPT_NO_UNICODE];
     const bool ours = report->compact || is_asked(options, "colors", "terminal");
-    const int asked = color_asked(options);
+    const int asked = pyi_report_color_asked(options);
     const bool detected = !to_file && (ours ? pyi_surroundings_message_color(&around)
                                             : pyi_surroundings_report_color(&around));
     int code = set_switch(out, "unicode", unicode, err);
@@ -252,6 +259,20 @@ static int check_patterns(const struct pyi_console *console)
     return 0;
 }
 
+/* Upstream's words, then what there is. */
+static int refuse_options(const struct pyi_console *console, const struct pyi_renderer *renderer,
+                          const struct pyi_error *error)
+{
+    struct pyi_strbuf known = {0};
+    for (size_t i = 0; renderer->options[i]; i++)
+        pyi_strbuf_format(&known, "%s%s", i ? ", " : "", renderer->options[i]);
+    int status = pyi_usage_print(
+        console, "Failed to create %s. Check your renderer options.\n%s\n%s takes: %s",
+        renderer->class_name, error->message, renderer->name, pyi_strbuf_get(&known).data);
+    pyi_strbuf_deinit(&known);
+    return status;
+}
+
 int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out)
 {
     const struct pyi_options *options = console->options;
@@ -269,10 +290,8 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
     struct pyi_error error = {0};
     if (build_options(options, out, &error))
         return pyi_failure_print(console, &error, "render-failed");
-    if (pyi_renderer_check(out->renderer, out->options, &error)) {
-        return pyi_usage_print(console, "Failed to create %s. Check your renderer options.\n%s",
-                               out->renderer->class_name, error.message);
-    }
+    if (pyi_renderer_check(out->renderer, out->options, &error))
+        return refuse_options(console, out->renderer, &error);
     if ((out->renderer->flags & PYI_RENDERER_BINARY) && !out->outfile && isatty(STDOUT_FILENO))
         return pyi_usage_print(console, "Can't write binary output to a terminal. Redirect to a "
                                         "file or use --outfile.");

@@ -32,4 +32,7 @@ void pyi_report_interim(const struct pyi_console *console, const struct pyi_repo
                         struct pyi_session *session);
 void pyi_report_deinit(struct pyi_report *report);
 
+/* What --color and --no-color say: 1 on, 0 off, -1 nothing, so that the stream decides. */
+int pyi_report_color_asked(const struct pyi_options *options);
+
 #endif

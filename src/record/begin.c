@@ -149,18 +149,6 @@ static bool copy_paths(struct pyi_recorded_paths *into, const struct pyi_sysinfo
     return true;
 }
 
-/* A target reads its sys module once and keeps the answer; a program changes its path as it
- * runs. So another look takes another target. */
-static struct pyi_target *open_again(struct pyi_recorder *recorder)
-{
-    const struct pyi_target_options options = {
-        .libpython = recorder->options.libpython,
-        .assume_version = recorder->options.assume_version,
-    };
-    struct pyi_target *target = NULL;
-    return pyi_target_open(recorder->pid, &options, &target, NULL) == 0 ? target : NULL;
-}
-
 /* An interpreter that shuts down empties its sys module. */
 static bool is_better(const struct pyi_recorded_paths *old, const struct pyi_sysinfo *now)
 {
@@ -169,12 +157,11 @@ static bool is_better(const struct pyi_recorded_paths *old, const struct pyi_sys
     return now->from_sys && now->path_count > 0;
 }
 
-static void take_paths(struct pyi_recorder *recorder, struct pyi_target *target)
+static void take_paths(struct pyi_recorder *recorder, const struct pyi_sysinfo *info)
 {
-    const struct pyi_sysinfo *info = NULL;
-    if (pyi_target_sysinfo(target, &info, NULL) != 0 || !is_better(&recorder->paths, info))
-        return;
     struct pyi_recorded_paths paths = {0};
+    if (!is_better(&recorder->paths, info))
+        return;
     if (!copy_paths(&paths, info)) {
         pyi_arena_free(&paths.arena);
         return;
@@ -185,13 +172,13 @@ static void take_paths(struct pyi_recorder *recorder, struct pyi_target *target)
 
 void pyi_recorder_read_paths(struct pyi_recorder *recorder, bool again)
 {
+    const struct pyi_sysinfo *info = NULL;
     if (!recorder->target)
         return;
-    struct pyi_target *target = again ? open_again(recorder) : recorder->target;
-    if (target)
-        take_paths(recorder, target);
-    if (again)
-        pyi_target_close(target);
+    int code = again ? pyi_target_refresh_sysinfo(recorder->target, &info, NULL)
+                     : pyi_target_sysinfo(recorder->target, &info, NULL);
+    if (!code)
+        take_paths(recorder, info);
 }
 
 /* ---- the first round ------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
  * own recordings are left out and counted. `header=compact` and `colors=terminal` choose looks of
  * ours, which are the only ones to mark waiting, to shorten paths and to narrow deep indents.
  * Indented text of a deep tree is quadratic: it is streamed, only one indent is held. */
+#include "src/render/text.h"
 #include "src/render/rows.h"
 
 #include "src/base/array.h"
@@ -16,7 +17,6 @@
 #include "src/render/options.h"
 #include <limits.h>
 #include <math.h>
-#include <pyinstrument.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -50,47 +50,11 @@ static void report_deinit(struct report *report)
     free(report->groups);
 }
 
-/* ---- characters ---- */
+/* ---- names and colours ---- */
 
-static bool needs_care(struct pyi_text text)
+static void put_name(struct report *report, struct pyi_text text)
 {
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte < 0x20 || byte == 0x7f || byte == 0xc2 || byte == 0xed)
-            return true;
-    }
-    return false;
-}
-
-/* A name of the target: controls visible, undecodable bytes of file names as they were, other
- * lone surrogates, which no encoding has, as '?'. */
-static void put_name(struct report *report, struct pyi_text text, bool keep_newlines)
-{
-    struct pyi_output *output = &report->output;
-    if (report->compact) {
-        PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf safe = {0};
-        pyi_strbuf_safe(&safe, text, PYI_TEXT_STRICT);
-        pyi_output_text(output, pyi_strbuf_get(&safe));
-        report->failed = report->failed || safe.failed;
-        return;
-    }
-    if (!needs_care(text)) {
-        pyi_output_text(output, text);
-        return;
-    }
-    for (size_t offset = 0; offset < text.length;) {
-        size_t start = offset;
-        uint32_t c = pyi_text_next(text, &offset);
-        bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
-        if (control && !(c == '\n' && keep_newlines))
-            pyi_output_format(output, "\\x%02x", c);
-        else if (c >= 0xdc80 && c <= 0xdcff)
-            pyi_output_char(output, (char)(c - 0xdc00));
-        else if (c >= 0xd800 && c <= 0xdfff)
-            pyi_output_char(output, '?');
-        else
-            pyi_output_bytes(output, text.data + start, offset - start);
-    }
+    pyi_text_put_name(&report->output, text, false, report->compact);
 }
 
 static void put_color(struct report *report, const char *codes)
@@ -120,171 +84,6 @@ static const char *name_color(const struct report *report, const struct pyi_fram
     if (pyi_frame_is_synthetic_leaf(frame))
         return "\033[2m";
     return pyi_frame_is_application_code(frame) ? "\033[1m" : "";
-}
-
-/* ---- header ---- */
-
-static void put_padded(struct report *report, const char *text, size_t width)
-{
-    pyi_output_string(&report->output, text);
-    for (size_t length = strlen(text); length < width; length++)
-        pyi_output_char(&report->output, ' ');
-}
-
-static void put_fixed(struct report *report, enum pyi_session_number which, size_t width)
-{
-    char digits[340];
-    pyi_number_fixed(pyi_session_number(report->session, which).value, 3, digits);
-    put_padded(report, digits, width);
-}
-
-static void put_header(struct report *report)
-{
-    struct pyi_output *output = &report->output;
-    struct pyi_number samples = pyi_session_number(report->session, PYI_SESSION_SAMPLE_COUNT);
-    char start[32], count[PYI_NUMBER_SIZE];
-    pyi_render_start_time(report->session, "%H:%M:%S", start, sizeof(start));
-    if (samples.is_integer)
-        pyi_number_json(samples, count);
-    else
-        pyi_number_repr(samples.value, count);
-    pyi_output_string(output, "\n  _     ._   __/__   _ _  _  _ _/_   Recorded: ");
-    put_padded(report, start, 9);
-    pyi_output_format(output, " Samples:  %s\n", count);
-    pyi_output_string(output, " /_//_/// /_\\ / //_// / //_'/ //     Duration: ");
-    put_fixed(report, PYI_SESSION_DURATION, 9);
-    pyi_output_string(output, " CPU time: ");
-    put_fixed(report, PYI_SESSION_CPU_TIME, 0);
-    pyi_output_format(output, "\n/   _/        %20s\n\n", "v" PYI_VERSION);
-    put_name(report, pyi_session_target_description(report->session), true);
-    pyi_output_string(output, "\n\n");
-}
-
-/* Which processes were recorded, as far as the session says. */
-static void put_processes(struct report *report)
-{
-    const struct pyi_attach *attach = pyi_session_attach(report->session);
-    if (!attach || !attach->process_count)
-        return;
-    if (attach->process_count > 1) {
-        pyi_output_format(&report->output, "   %zu processes", attach->process_count);
-        return;
-    }
-    pyi_output_string(&report->output, "   Python ");
-    put_name(report, attach->processes[0].python, false);
-    pyi_output_format(&report->output, ", pid %lld", (long long)attach->processes[0].pid);
-}
-
-static void put_states(struct report *report)
-{
-    static const char *const labels[] = {[PYI_STATE_RUNNING] = "on CPU",
-                                         [PYI_STATE_WAITING] = "  waiting",
-                                         [PYI_STATE_GIL_WAIT] = "  GIL wait"};
-    const double *states = report->states;
-    double known =
-        states[PYI_STATE_RUNNING] + states[PYI_STATE_WAITING] + states[PYI_STATE_GIL_WAIT];
-    if (!(known > 0))
-        return;
-    for (int i = PYI_STATE_RUNNING; i <= PYI_STATE_GIL_WAIT; i++)
-        pyi_output_format(&report->output, "%s %.0f %%", labels[i], 100 * states[i] / known);
-    pyi_output_char(&report->output, '\n');
-}
-
-enum { COMPACT_WIDTH = 72 };
-
-/* What was it, how long, how much of it on a processor. */
-static void put_compact_header(struct report *report)
-{
-    struct pyi_output *output = &report->output;
-    struct pyi_text description = pyi_session_target_description(report->session);
-    double duration = pyi_session_number(report->session, PYI_SESSION_DURATION).value;
-    double cpu = pyi_session_number(report->session, PYI_SESSION_CPU_TIME).value;
-    double interval = pyi_session_number(report->session, PYI_SESSION_MAX_INTERVAL).value;
-    char start[32], time[32];
-    pyi_render_start_time(report->session, "%H:%M:%S", start, sizeof(start));
-    put_name(report, description, false);
-    size_t used = pyi_text_columns(description) + strlen(start);
-    pyi_output_format(output, "%*s%s\n", used + 2 < COMPACT_WIDTH ? (int)(COMPACT_WIDTH - used) : 2,
-                      "", start);
-    put_fixed(report, PYI_SESSION_DURATION, 0);
-    pyi_output_format(output, " s   %.0f samples at %s   CPU ",
-                      pyi_session_number(report->session, PYI_SESSION_SAMPLE_COUNT).value,
-                      pyi_number_seconds(interval, time));
-    put_fixed(report, PYI_SESSION_CPU_TIME, 0);
-    pyi_output_string(output, " s");
-    if (duration > 0)
-        pyi_output_format(output, " (%.0f %%)", 100 * cpu / duration);
-    put_processes(report);
-    pyi_output_char(output, '\n');
-    put_states(report);
-    pyi_output_char(output, '\n');
-}
-
-static void put_dots(struct pyi_output *output, int count)
-{
-    while (count--)
-        pyi_output_char(output, '.');
-}
-
-#define BRIEF_INDENT 20 /* of the original's template, whose common margin it takes away */
-
-/* Takes the first line off; false when it was the last. */
-static bool next_line(struct pyi_text *rest, struct pyi_text *line)
-{
-    const char *end = rest->length ? memchr(rest->data, '\n', rest->length) : NULL;
-    *line = (struct pyi_text){rest->data, end ? (size_t)(end - rest->data) : rest->length};
-    size_t used = line->length + (end ? 1 : 0);
-    rest->data += used;
-    rest->length -= used;
-    return end != NULL;
-}
-
-static size_t count_leading(struct pyi_text line, const char *characters)
-{
-    size_t count = 0;
-    while (count < line.length && line.data[count] && strchr(characters, line.data[count]))
-        count++;
-    return count;
-}
-
-static bool is_blank(struct pyi_text line)
-{
-    return count_leading(line, " \t\r\v\f") == line.length;
-}
-
-/* Blanks that all lines of the template begin with, once the description stands in it. */
-static size_t common_margin(struct pyi_text description)
-{
-    size_t margin = BRIEF_INDENT;
-    struct pyi_text line;
-    bool more = next_line(&description, &line);
-    while (more) {
-        more = next_line(&description, &line);
-        size_t blanks = count_leading(line, " ");
-        if (!is_blank(line) && blanks < margin)
-            margin = blanks;
-    }
-    return margin;
-}
-
-static void put_brief_header(struct report *report)
-{
-    struct pyi_output *output = &report->output;
-    struct pyi_text rest = pyi_session_target_description(report->session);
-    const size_t margin = common_margin(rest), indent = BRIEF_INDENT - margin;
-    pyi_output_format(output, "\n%*spyinstrument ", (int)indent, "");
-    put_dots(output, 40);
-    pyi_output_format(output, "\n%*s.\n%*s.  ", (int)indent, "", (int)indent, "");
-    struct pyi_text line;
-    bool more = next_line(&rest, &line);
-    put_name(report, line, false);
-    while (more) {
-        more = next_line(&rest, &line);
-        pyi_output_char(output, '\n');
-        if (!is_blank(line))
-            put_name(report, (struct pyi_text){line.data + margin, line.length - margin}, false);
-    }
-    pyi_output_format(output, "\n%*s.\n", (int)indent, "");
 }
 
 /* ---- frame lines ---- */
@@ -340,7 +139,7 @@ static void put_position(struct report *report, const struct pyi_frame *frame, s
         pyi_output_string(&report->output, report->unicode ? "\u2026" : "...");
         path = pyi_text_tail(path, room - (report->unicode ? 1 : 3));
     }
-    put_name(report, path, false);
+    put_name(report, path);
     pyi_output_string(&report->output, line);
     if (link)
         pyi_output_string(&report->output, "\033]8;;\033\\");
@@ -358,10 +157,10 @@ static void put_frame(struct report *report, const struct pyi_frame *frame, doub
     used += put_value(report, time);
     put_color(report, name_color(report, frame, waits));
     if (class_name.length) {
-        put_name(report, class_name, false);
+        put_name(report, class_name);
         pyi_output_char(output, '.');
     }
-    put_name(report, function, false);
+    put_name(report, function);
     pyi_output_string(output, suffix);
     put_color(report, "\033[0m");
     pyi_output_string(output, "  ");
@@ -469,7 +268,7 @@ static void put_group(struct report *report, const struct pyi_frame_group *group
         put_color(report, "\033[2m");
     pyi_output_format(&report->output, "[%zu frames hidden]  ", facts_of(report, group).hidden);
     put_color(report, "\033[2m");
-    put_name(report, text, false);
+    put_name(report, text);
     if (cut)
         pyi_output_string(&report->output, "...");
     put_color(report, "\033[0m");
@@ -646,8 +445,8 @@ static void put_body(struct report *report)
     else
         put_tree(report, root);
     if (idle)
-        pyi_output_format(&report->output, "%s%zu idle thread%s not shown, --idle shows them\n",
-                          margin, idle, idle == 1 ? "" : "s");
+        pyi_output_format(&report->output, "%s%zu idle thread%s not shown, --idle shows %s\n",
+                          margin, idle, idle == 1 ? "" : "s", idle == 1 ? "it" : "them");
 }
 
 /* As many decimals as the interval has. */
@@ -697,16 +496,16 @@ static int render_text(struct pyi_session *session, const struct pyi_render_opti
     report.total = root ? pyi_frame_time(root) : 0;
     pyi_output_init(&report.output, sink);
     if (report.brief) {
-        put_brief_header(&report);
+        pyi_text_brief_header(&report.output, session);
         put_body(&report);
         pyi_output_string(&report.output, ".  \n");
-        put_dots(&report.output, 53);
+        pyi_text_dots(&report.output, 53);
         pyi_output_string(&report.output, "\n\n");
     } else if (report.compact) {
-        put_compact_header(&report);
+        pyi_text_compact_header(&report.output, session, report.states);
         put_body(&report);
     } else {
-        put_header(&report);
+        pyi_text_header(&report.output, session);
         put_body(&report);
         pyi_output_char(&report.output, '\n');
     }

@@ -20,6 +20,15 @@ USAGE = "Usage: pyinstrument [options] scriptfile [arg] ..."
 HINT = "To view this report with different options, run:\n    pyinstrument --load-prev %s [options]\n\n"
 
 
+def covers(*rows):
+    """Says which rows of rows.txt a test is for."""
+    return pytest.mark.covers(*rows)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "covers(*rows): rows of rows.txt that the test is for")
+
+
 def frame(function, path, line):
     return f"{function}\0{path}\0{line}"
 

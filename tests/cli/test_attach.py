@@ -195,6 +195,12 @@ def test_diagnosis(tool, worker):
     result = json.loads(tool.run("--diagnose", worker.pid, "--json").stdout)
     assert result["can_profile"] is True and result["checks"]
     assert all(check["result"] == "passed" for check in result["checks"])
+    details = {check["name"]: check["detail"] for check in result["checks"]}
+    assert list(details) == ["process", "permission", "program", "runtime", "version", "layout",
+                             "threads", "trial"]
+    assert "_PyRuntime at 0x" in details["runtime"] and details["version"].startswith("Python 3.")
+    assert details["threads"].startswith("1 Python thread ")
+    assert re.match(r"[\d,]+ samples in 1\.\d\d s: ", details["trial"])
 
 
 def test_diagnosis_of_a_refusal(tool):
@@ -202,6 +208,7 @@ def test_diagnosis_of_a_refusal(tool):
     done = tool.run("--diagnose", pid)
     assert done.returncode == 5
     assert "FAILED" in done.stdout and "no-process" in done.stdout
+    assert re.search(r"^  -       trial        not reached$", done.stdout, re.M)
     result = json.loads(tool.run("--diagnose", pid, "--json").stdout)
     assert result["can_profile"] is False and result["exit"] == 5
     assert result["error"]["code"] == "no-process"

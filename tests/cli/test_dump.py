@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """--dump: format, choice of threads, repetition, refusals, hostile names."""
 import json
+import os
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -35,15 +38,20 @@ main()
 """
 
 
+def run_states(pid):
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/stat") as stat:
+            yield stat.read().rpartition(")")[2].split()[0]
+
+
 @pytest.fixture
 def program(tool):
     script = tool.write("shop.py", PROGRAM)
     process = subprocess.Popen([PYTHON, str(script), "two words"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True, bufsize=1)
     assert process.stdout.readline() == "ready\n"
-    with open(f"/proc/{process.pid}/stat") as stat:
-        while stat.read().rpartition(")")[2].split()[0] != "S":
-            stat.seek(0)
+    while set(run_states(process.pid)) != {"S"}:
+        time.sleep(0.001)
     yield process
     process.kill()
     process.wait()
@@ -83,6 +91,17 @@ def test_reverse_and_full(tool, program):
     assert turned.split("\n")[3:-1] == normal[::-1]
     full = tool.run("--dump", "--thread", "worker", "--full", "--pid", program.pid).stdout
     assert full.count(" recurse ") == 10 and "\u00d7" not in full
+
+
+def test_colour_and_characters(tool, program):
+    plain = tool.run("--dump", "--no-unicode", "--pid", program.pid).stdout
+    assert "    x9\n" in plain and "\u00d7" not in plain and "\x1b" not in plain
+    coloured = tool.run("--dump", "--color", "--pid", program.pid).stdout
+    assert "\x1b[1mMainThread\x1b[0m" in coloured and "\x1b[2mshop.py:5\x1b[0m" in coloured
+    _, terminal = tool.terminal("--dump", "--pid", program.pid)
+    assert "\x1b[1mMainThread" in terminal
+    _, dull = tool.terminal("--dump", "--pid", program.pid, env={"NO_COLOR": "1"})
+    assert "\x1b" not in dull
 
 
 def test_names_cannot_steer_the_terminal(tool, program):
@@ -146,6 +165,33 @@ def test_usage(tool, arguments):
     done = tool.run(*arguments)
     assert done.returncode == 2 and done.stdout == "", done
     assert "error: " in done.stderr
+
+
+def test_a_stopped_process_does_not_hold_us_up(tool, program):
+    program.send_signal(signal.SIGSTOP)
+    while set(run_states(program.pid)) != {"T"}:
+        time.sleep(0.001)
+    done = tool.run("--dump", "--json", "--pid", program.pid)
+    told = json.loads(done.stdout)
+    assert {t["state"] for t in told["threads"]} == {"stopped"} and told["seconds"] < 5
+    assert all(t["consistent"] for t in told["threads"])
+    program.send_signal(signal.SIGCONT)
+
+
+def test_the_child_that_is_python_is_named(tool):
+    shell = subprocess.Popen(["/bin/sh", "-c", f"{PYTHON} -c 'print(0, flush=True); input()'; true"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert shell.stdout.readline() == "0\n"
+        with open(f"/proc/{shell.pid}/task/{shell.pid}/children") as children:
+            child = children.read().split()[0]
+        done = tool.run("--dump", "--pid", shell.pid)
+        assert done.returncode == 3
+        assert f"--dump --pid {child}" in done.stderr
+    finally:
+        shell.stdin.close()
+        shell.wait()
+        shell.stdout.close()
 
 
 def test_not_python(tool):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import PYTHON
+from conftest import PYTHON, covers
 
 SEE = """\
 import os, sys, json
@@ -37,6 +37,7 @@ def seen(tool, plain, ours, **options):
     return json.loads(a.stdout), json.loads(b.stdout)
 
 
+@covers("run-script", "run-m", "run-c", "run-folder", "opt-m", "opt-c")
 @pytest.mark.parametrize("words", [
     ["see.py", "a", "-x", "--load", "y"], ["./see.py"], ["-m", "see", "-o", "x"],
     ["-c", SEE, "b", "-c"], ["pkg", "1"], ["-m", "pkg"],
@@ -48,6 +49,7 @@ def test_the_program_sees_a_plain_run(tool, words):
     assert ours == plain
 
 
+@covers("run-from-path", "opt-from-path", "env-path")
 def test_from_path(tool):
     tool.write("bin/see-it", SEE, 0o755)
     env = {"PATH": f"{tool.folder}/bin:{os.environ['PATH']}"}
@@ -56,6 +58,7 @@ def test_from_path(tool):
     assert ours == plain
 
 
+@covers("env-path")
 @pytest.mark.parametrize("case", ["option", "shebang", "environment", "path"])
 def test_choice_of_the_interpreter(tool, case):
     for folder in ("one", "two", "venv/bin", "three"):
@@ -80,6 +83,16 @@ def test_no_interpreter(tool):
     assert "  try:  " in done.stderr
 
 
+@pytest.mark.parametrize("words", [["--python", "no-such-python"], ["--python=no-such-python"], []])
+def test_the_command_that_helps_replaces_the_option(tool, words):
+    tool.write("s.py", "print()")
+    done = tool.run(*words, "s.py", env={"PATH": "/nowhere"})
+    assert done.returncode == 1
+    command = next(line for line in done.stderr.splitlines() if line.startswith("  try:  "))
+    assert command.count("--python") == 1 and command.endswith(" --python=FILE s.py")
+
+
+@covers("err-14")
 def test_missing_script(tool):
     done = tool.run("nope.py")
     assert done.returncode == 1
@@ -88,6 +101,7 @@ def test_missing_script(tool):
     assert "did you mean server.py?" in tool.run("sevrer.py").stderr
 
 
+@covers("err-15")
 def test_missing_script_in_path(tool):
     done = tool.run("--from-path", "nope-nope")
     assert done.returncode == 1
@@ -96,6 +110,7 @@ def test_missing_script_in_path(tool):
 
 # ---- the headline ------------------------------------------------------------------------------
 
+@covers("opt-target-description")
 @pytest.mark.parametrize("options, words, headline", [
     ([], ["s.py", "a", "b c"], "Program: s.py a b c"),
     ([], ["-m", "s", "a"], "Program: s a"),
@@ -110,6 +125,7 @@ def test_headline(tool, options, words, headline):
     assert json.loads(done.stdout)["target_description"] == headline
 
 
+@covers("err-16", "err-17", "err-18", "err-before")
 @pytest.mark.parametrize("text, status, message", [
     ("{foo}", 2, "Unknown placeholder 'foo'"), ("{}", 2, "Empty placeholder"),
     ("{0}", 2, "Empty placeholder"), ("{", 1, ""), ("a}", 1, ""), ("{args.x}", 1, ""),
@@ -123,6 +139,7 @@ def test_bad_headline(tool, text, status, message):
 
 # ---- the report and the end --------------------------------------------------------------------
 
+@covers("end-normal", "out-hint", "out-programs-first")
 def test_report_and_hint(tool):
     tool.write("s.py", BUSY + "print('mine')\nburn(0.3)")
     done = tool.run("s.py")
@@ -135,6 +152,7 @@ def test_report_and_hint(tool):
     assert tool.run("--load-prev", names[0]).stdout == done.stdout[len("mine\n"):]
 
 
+@covers("out-programs-first")
 def test_the_programs_output_comes_first(tool):
     # Into a pipe Python writes at its very end.
     tool.write("s.py", BUSY + "burn(0.1)\nprint('buffered')\n"
@@ -143,6 +161,7 @@ def test_the_programs_output_comes_first(tool):
     assert done.stdout.startswith("buffered\nat exit\n{")
 
 
+@covers("end-exit", "end-exception", "end-killed")
 @pytest.mark.parametrize("last, status", [
     ("pass", 0), ("import sys; sys.exit()", 0), ("import sys; sys.exit(7)", 7),
     ("import sys; sys.exit('words')", 1), ("1/0", 1), ("import os; os._exit(9)", 9),
@@ -156,6 +175,7 @@ def test_status_is_the_programs(tool, last, status):
     assert json.loads((tool.folder / "r.json").read_text())["root_frame"]
 
 
+@covers("end-killed")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_death_by_a_signal_is_ours_too(tool, number):
     tool.write("s.py", BUSY + f"burn(0.15)\nimport os; os.kill(os.getpid(), {int(number)})")
@@ -164,6 +184,7 @@ def test_death_by_a_signal_is_ours_too(tool, number):
     assert json.loads((tool.folder / "r.json").read_text())["root_frame"]
 
 
+@covers("end-interrupt")
 def test_interrupt_at_the_terminal(tool):
     tool.write("s.py", BUSY + "print('go', flush=True)\nburn(30)")
     sent = []
@@ -211,6 +232,7 @@ def test_terminate_is_handed_on(tool):
     assert process.returncode == 33
 
 
+@covers("opt-interval")
 def test_a_coarse_interval_shows_fewer_decimals(tool):
     tool.write("s.py", BUSY + "burn(0.5)")
     done = tool.run("-i", "0.01", "s.py")
@@ -219,6 +241,7 @@ def test_a_coarse_interval_shows_fewer_decimals(tool):
     assert len(line.split()[0].split(".")[1]) == 2
 
 
+@covers("opt-interval-zero")
 @pytest.mark.parametrize("interval", ["0", "-1"])
 def test_no_interval_samples_at_the_default(tool, interval):
     tool.write("s.py", BUSY + "burn(0.3)")

@@ -29,6 +29,15 @@ def test_options_of_the_manual_are_the_tables(tool):
     assert section == tool.run("--print-man-options").stdout
 
 
+def test_every_format_is_named(tool):
+    formats = tool.run("-r", "?", "--load", "x").stderr.split("there are: ")[1].strip().split(", ")
+    assert len(formats) >= 11
+    words = " ".join(tool.run("--help").stdout.split())
+    assert f"format: {', '.join(formats)}" in words
+    section = re.search(r"^\.Sh RENDERERS$(.*?)^\.Sh ", page(), re.M | re.S).group(1)
+    assert set(formats) <= set(re.findall(r"^\.It Cm (\w+)$", section, re.M))
+
+
 def test_every_cause_is_in_the_manual():
     with open(os.path.join(ROOT, "src/cli/errors.c")) as file:
         slugs = set(re.findall(r'\.slug = "([a-z0-9-]+)"', file.read()))

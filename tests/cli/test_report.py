@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import BINARY, HINT, frame, make_session
+from conftest import BINARY, HINT, covers, frame, make_session
 
 ID = "2023-11-14T22-13-20"  # of make_session(), in UTC
 
@@ -21,6 +21,7 @@ def usage_error(done, message):
 
 # ---- where output goes -------------------------------------------------------------------------
 
+@covers("opt-load", "opt-load-prev", "out-hint", "out-text-pipe", "env-store", "env-tz")
 def test_text_with_hint_and_store(tool):
     done = tool.run("--load", tool.session())
     assert done.returncode == 0
@@ -33,6 +34,7 @@ def test_text_with_hint_and_store(tool):
     assert again.stdout == done.stdout
 
 
+@covers("opt-outfile", "out-text-file", "out-silent")
 def test_text_into_a_file(tool):
     done = tool.run("--load", tool.session(), "-o", "out.txt")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -41,6 +43,7 @@ def test_text_into_a_file(tool):
     assert not tool.store.exists()
 
 
+@covers("out-text-formats")
 @pytest.mark.parametrize("renderer", ["json", "speedscope", "pyisession"])
 def test_other_formats_on_stdout(tool, renderer):
     done = tool.run("-r", renderer, "--load", tool.session())
@@ -49,6 +52,7 @@ def test_other_formats_on_stdout(tool, renderer):
     assert not tool.store.exists()
 
 
+@covers("out-pstats-pipe")
 def test_pstats_in_a_pipe(tool):
     done = tool.run("-r", "pstats", "--load", tool.session(), text=False)
     assert done.returncode == 0
@@ -56,12 +60,14 @@ def test_pstats_in_a_pipe(tool):
     assert ("/home/u/main.py", 10, "work") in marshal.loads(done.stdout)
 
 
+@covers("err-11")
 def test_binary_formats_refuse_a_terminal(tool):
     status, text = tool.terminal("-r", "pstats", "--load", tool.session())
     assert os.WEXITSTATUS(status) == 2
     assert "Can't write binary output to a terminal. Redirect to a file or use --outfile." in text
 
 
+@covers("opt-renderer", "out-pstats-file")
 @pytest.mark.parametrize("name, renderer", [
     ("x.json", "json"), ("x.JSON", "json"), ("x.speedscope.json", "speedscope"),
     ("x.pyisession", "pyisession"), ("x.pstats", "pstats"), ("x.txt", "text"), ("x", "text"),
@@ -79,6 +85,7 @@ def test_the_ending_chooses(tool, name, renderer):
         assert json.loads(first).keys() == json.loads(second).keys()
 
 
+@covers("opt-renderer", "out-text-formats")
 def test_the_name_beats_the_ending(tool):
     assert tool.run("--load", tool.session(), "-r", "json", "-o", "x.txt").returncode == 0
     json.loads((tool.folder / "x.txt").read_text())
@@ -91,6 +98,7 @@ def test_old_name_of_a_format(tool):
 
 # ---- refusals before anything is read ----------------------------------------------------------
 
+@covers("err-6")
 @pytest.mark.parametrize("arguments", [["-r", "nonsense"], ["-r", "a.b.C"]])
 def test_unknown_renderer(tool, arguments):
     done = tool.run(*arguments, "--load", tool.session())
@@ -99,6 +107,7 @@ def test_unknown_renderer(tool, arguments):
     assert done.stdout == ""
 
 
+@covers("err-7", "err-before")
 @pytest.mark.parametrize("outfile", [".", "missing/out.txt", "closed/out.txt", "kept.txt"])
 def test_outfile_that_cannot_be_written(tool, outfile):
     if os.geteuid() == 0 and outfile in ("closed/out.txt", "kept.txt"):
@@ -113,6 +122,18 @@ def test_outfile_that_cannot_be_written(tool, outfile):
     assert not marker.exists()
 
 
+@covers("err-7")
+def test_a_missing_folder_is_named(tool):
+    done = tool.run("-o", "missing/deep/out.txt", "--load", tool.session())
+    assert done.returncode == 1 and "  why:  there is no folder missing/deep\n" in done.stderr
+
+
+def test_what_a_format_takes_is_said(tool):
+    done = tool.run("-r", "pyisession", "-p", "flat", "--load", tool.session())
+    assert "pyisession takes: tree_format\n" in done.stderr
+
+
+@covers("err-outfile-kept")
 def test_a_failure_leaves_the_old_file(tool):
     tool.write("out.txt", "old")
     tool.write("bad.pyisession", "{")
@@ -123,6 +144,7 @@ def test_a_failure_leaves_the_old_file(tool):
     assert sorted(p.name for p in tool.folder.iterdir()) == ["bad.pyisession", "out.txt", "s.pyisession"]
 
 
+@covers("err-outfile-kept")
 def test_a_session_may_be_written_onto_itself(tool):
     path = tool.session()
     before = path.read_bytes()
@@ -130,6 +152,7 @@ def test_a_session_may_be_written_onto_itself(tool):
     assert path.read_bytes() == before
 
 
+@covers("err-8")
 @pytest.mark.parametrize("arguments, message", [
     (["--hide", "a", "--hide-regex", "b"], "--hide and --hide-regex"),
     (["--show", "a", "--show-regex", "b"], "only specify one of --show"),
@@ -140,6 +163,7 @@ def test_patterns_that_exclude_each_other(tool, arguments, message):
     usage_error(tool.run(*arguments, "--load", tool.session()), message)
 
 
+@covers("err-9")
 @pytest.mark.parametrize("arguments, message", [
     (["-p", "nonsense"], "Failed to create ConsoleRenderer. Check your renderer options."),
     (["-p", "flat", "-p", "timeline"], "Cannot use timeline and flat options together."),
@@ -152,6 +176,7 @@ def test_bad_render_options(tool, arguments, message):
     usage_error(tool.run(*arguments, "--load", tool.session()), message)
 
 
+@covers("err-10")
 @pytest.mark.parametrize("arguments", [
     ["-p", "a.b=1"], ["-r", "pyisession", "-p", "processor_options.x=1"],
 ])
@@ -160,18 +185,22 @@ def test_dotted_option_without_parent(tool, arguments):
     assert done.returncode == 1 and done.stderr.startswith("pyinstrument: error: ")
 
 
+@covers("err-12")
 def test_store_without_that_session(tool):
     done = tool.run("--load-prev", "2001-01-01T00-00-00")
     assert done.returncode == 1
-    assert done.stderr == "pyinstrument: Couldn't find a profile with identifier 2001-01-01T00-00-00\n"
+    assert done.stderr == ("pyinstrument: Couldn't find a profile with identifier 2001-01-01T00-00-00\n"
+                           "  try:  pyinstrument --list-prev -v\n")
 
 
+@covers("err-empty-value")
 @pytest.mark.parametrize("arguments", [["--load="], ["--load-prev="]])
 def test_empty_names(tool, arguments):
     done = tool.run(*arguments)
     assert done.returncode == 1 and done.stderr and not done.stdout
 
 
+@covers("err-13")
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"{}", b"\xef\xbb\xbf{}", b'{"frame_records": 3}'])
 def test_bad_session_files(tool, content):
     if content is not None:
@@ -194,6 +223,7 @@ def tree(done):
     return done.stdout
 
 
+@covers("opt-hide", "opt-hide-regex", "opt-show", "opt-show-regex", "opt-show-all")
 def test_show_and_hide(tool):
     deep = make_session()
     module = deep["frame_records"][0][0][:2]
@@ -214,6 +244,7 @@ def test_show_and_hide(tool):
         tool.run("--hide", "*/own/*", "--show", "*own*", "--load", "o.pyisession"))
 
 
+@covers("opt-render-option")
 def test_flat_percent_short(tool):
     session = tool.session()
     assert "\u2514" not in tree(tool.run("-p", "flat", "--load", session))
@@ -221,6 +252,7 @@ def test_flat_percent_short(tool):
     assert "pyinstrument ....." in tree(tool.run("-p", "short_mode=true", "--load", session))
 
 
+@covers("opt-render-option")
 def test_threshold_by_dotted_key(tool):
     session = tool.session()
     assert "wait" in tree(tool.run("--load", session))
@@ -228,6 +260,7 @@ def test_threshold_by_dotted_key(tool):
         tool.run("-p", "processor_options.filter_threshold=0.5", "--load", session))
 
 
+@covers("opt-timeline")
 def test_timeline(tool):
     session = make_session()
     records = session["frame_records"]
@@ -237,6 +270,7 @@ def test_timeline(tool):
     assert tree(tool.run("-t", "--load", "t.pyisession")).count("work") == 2
 
 
+@covers("opt-ignored-with-load")
 def test_recording_options_are_accepted_with_load(tool):
     plain = tool.run("--load", tool.session())
     other = tool.run("-i", "0", "--use-timing-thread", "--target-description", "{nonsense}",
@@ -244,6 +278,7 @@ def test_recording_options_are_accepted_with_load(tool):
     assert other.returncode == 0 and other.stdout == plain.stdout
 
 
+@covers("opt-unicode", "env-locale")
 @pytest.mark.parametrize("env, arguments, unicode", [
     ({"LANG": "C.UTF-8"}, [], True), ({"LANG": "C"}, [], True),
     ({"PYTHONIOENCODING": "latin-1"}, [], False), ({}, ["--no-unicode"], False),
@@ -255,6 +290,7 @@ def test_unicode(tool, env, arguments, unicode):
     assert ("\u251c\u2500" in text) == unicode and ("|-" in text) != unicode
 
 
+@covers("opt-color", "out-text-terminal")
 @pytest.mark.parametrize("env, arguments, terminal, color", [
     ({}, [], False, False), ({}, [], True, True), ({}, ["--no-color"], True, False),
     ({}, ["--color"], False, True), ({}, ["--no-color", "--color"], False, True),
@@ -311,6 +347,25 @@ def test_list_of_the_store(tool):
     done = tool.run("--list-prev")
     assert done.returncode == 0
     assert done.stdout.split() == [f"2023-11-14T22-13-2{n}" for n in (3, 4, 5)]
+
+
+def test_list_of_the_store_in_words(tool):
+    tool.run("--load", tool.session(target_description="a \x1b[31m name"))
+    tool.run("--load", tool.session(start_time=1700000001))
+    tool.write("data/pyinstrument/reports/x.pyisession", "{")
+    assert tool.run("--list-prev", "-v").stdout == (
+        "2023-11-14T22-13-20     1.000 s        3 samples  a \\x1b[31m name\n"
+        "2023-11-14T22-13-21     1.000 s        3 samples  Program: main.py\n"
+        "x  cannot be read\n")
+
+
+def test_a_name_that_no_file_has(tool):
+    tool.run("--load", tool.session())
+    done = tool.run("--load", ID)
+    assert done.returncode == 1
+    assert f"  note: a stored session has that name: pyinstrument --load-prev {ID}\n" in done.stderr
+    assert "  note: no file fits the pattern\n" in tool.run("--load", "none*.pyisession").stderr
+    assert "note" not in tool.run("--load", "none.pyisession").stderr
 
 
 def test_the_store_keeps_eleven(tool):

@@ -2,7 +2,7 @@
 """Syntax of the command line, help, and usage errors: rows 1 to 5 of the error table."""
 import pytest
 
-from conftest import USAGE
+from conftest import USAGE, covers
 
 
 def usage_error(done, message):
@@ -15,6 +15,7 @@ def usage_error(done, message):
     assert message in done.stderr
 
 
+@covers("err-1")
 def test_no_arguments_give_help_on_stdout_and_status_2(tool):
     done = tool.run()
     assert done.returncode == 2
@@ -22,6 +23,7 @@ def test_no_arguments_give_help_on_stdout_and_status_2(tool):
     assert done.stderr == ""
 
 
+@covers("err-3")
 @pytest.mark.parametrize("arguments", [["-t"], ["--show-all", "-o", "x.txt"], ["-i", "0.01"]])
 def test_nothing_to_do_gives_help_on_stdout_and_status_2(tool, arguments):
     done = tool.run(*arguments)
@@ -30,6 +32,7 @@ def test_nothing_to_do_gives_help_on_stdout_and_status_2(tool, arguments):
     assert not (tool.folder / "x.txt").exists()
 
 
+@covers("opt-help", "syntax-prefix")
 @pytest.mark.parametrize("word", ["-h", "--help", "--hel", "--he"])
 def test_help(tool, word):
     done = tool.run(word)
@@ -51,12 +54,14 @@ def test_long_help_has_defaults(tool):
     assert "default: 0.001" in done.stdout and "--assume-version" in done.stdout
 
 
+@covers("env-columns")
 def test_help_fits_the_width(tool):
     for width in (50, 80, 100):
         page = tool.run("--help-all", env={"COLUMNS": str(width)}).stdout
         assert max(map(len, page.split("\n\n", 1)[1].split("\n"))) <= width
 
 
+@covers("opt-version")
 def test_version(tool):
     done = tool.run("--version")
     assert done.returncode == 0
@@ -65,6 +70,7 @@ def test_version(tool):
     assert words[1].endswith(",")
 
 
+@covers("err-2", "syntax-prefix")
 @pytest.mark.parametrize("arguments, message", [
     (["--intervall", "1"], "unknown option --intervall; did you mean --interval?"),
     (["--nonsense"], "unknown option --nonsense"),
@@ -89,6 +95,7 @@ def test_bad_words(tool, arguments, message):
     usage_error(tool.run(*arguments), message)
 
 
+@covers("err-4")
 @pytest.mark.parametrize("arguments", [
     ["--load", "x", "-m", "y"], ["--load", "x", "y.py"], ["--load-prev", "x", "y.py"],
     ["--load", "x", "--load-prev", "y"], ["--load-prev", "x", "-c", "pass"],
@@ -108,10 +115,12 @@ def test_more_than_one_thing_of_ours(tool, arguments, message):
     usage_error(tool.run(*arguments), message)
 
 
+@covers("err-5")
 def test_module_and_from_path(tool):
     usage_error(tool.run("--from-path", "-m", "x"), "--from-path cannot be combined with -m")
 
 
+@covers("err-5", "syntax-rest")
 def test_from_path_behind_the_module_is_its_own(tool):
     tool.write("show.py", "import sys; print(sys.argv[1:])")
     done = tool.run("-m", "show", "--from-path")

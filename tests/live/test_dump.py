@@ -47,7 +47,8 @@ def test_stacks_are_what_the_target_says(pair):
     for told in truth["threads"]:
         thread = threads.get(told["ident"])
         want = [e[:5] + e[6:] for e in told["stack"]]
-        have = [entry(f) for f in thread["frames"]] if thread else None
+        # A C function at the top is not in the target's own list.
+        have = [entry(f) for f in thread["frames"] if f["first_line"] > 0] if thread else None
         if want != have:
             problems.append((told["name"], [p for p in zip(want, have or []) if p[0] != p[1]][:1]))
     assert not problems, problems
@@ -94,7 +95,9 @@ def test_the_target_is_left_alone(pair):
     command = ["strace", "-f", "-o", log, "-e",
                "trace=ptrace,process_vm_writev,kill,tkill,tgkill,pidfd_send_signal", lab.BINARY,
                "--dump", "--locals", "--pid", str(target.pid)]
-    done = subprocess.run(command, env=pyi.environment(home), stdin=subprocess.DEVNULL,
+    # A sanitizer's search for leaks would be traced, too.
+    env = pyi.environment(home, ASAN_OPTIONS="detect_leaks=0")
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert not re.findall(r"^\d+ +\w+\(", log.read_text(errors="replace"), re.MULTILINE)
@@ -141,7 +144,6 @@ def test_states_and_the_lock(interpreter, targets, home):
     assert {t["function"] for t in now["idle"]["frames"]} >= {"idle", "run"}
     busy = states["busy-1"] | states["busy-2"]
     assert "on CPU, holds the GIL" in busy and "waiting for the GIL" in busy, states
-    assert "waiting" not in busy or interpreter.version < (3, 8), states
     assert holders >= 20
     spinning = [f for f in now["busy-1"]["frames"] if f["function"] == "spin"]
     assert [f["count"] for f in spinning] == [1, 20], spinning

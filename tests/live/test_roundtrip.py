@@ -28,7 +28,7 @@ def real():
         yield server
 
 
-def compare(real, out, home):
+def compare(real, out, home, figure):
     data = out.read_bytes()
     problems = []
     for options in OPTIONS:
@@ -37,23 +37,25 @@ def compare(real, out, home):
         mine = pyi.run(*options, *more, "--load", out, home=home, cwd="/")
         answer = upstream.Answer(mine.status, mine.out, None, mine.err)
         assert theirs.status == 0, theirs.err
-        difference = parity.judge(options, theirs, answer)
+        difference = parity.judge(options, theirs, answer, data)
         if difference:
             problems.append("%s: %s" % (options, difference))
+    figure("recorded here (%d records), rendered by 5.1.3 and here in %d ways: %d different",
+           len(pyi.Session(out).records), len(OPTIONS), len(problems))
     assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize("program", ["log_scan.py", "queens.py", "pool.py", "crawl.py"])
-def test_launched(real, home, tmp_path, program):
+def test_launched(real, home, tmp_path, program, figure):
     out = tmp_path / "out.pyisession"
     run = pyi.run("--python", lab.any_one().executable, "-o", out, os.path.join(PROGRAMS, program),
                   home=home)
     assert out.exists(), run
-    compare(real, out, home)
+    compare(real, out, home, figure)
 
 
 @pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
-def test_attached(real, home, tmp_path, targets, interpreter):
+def test_attached(real, home, tmp_path, targets, interpreter, figure):
     # Deep threads are beyond upstream's own recursion limit, lone surrogates beyond its output.
     target = lab.start(interpreter, "stacks.py", "recursion", "mutual_recursion", "surrogate_files",
                        files=("truth.py", "situations.py"))
@@ -62,14 +64,14 @@ def test_attached(real, home, tmp_path, targets, interpreter):
     out = tmp_path / "out.pyisession"
     run = pyi.run("--pid", target.pid, "-d", "0.2", "-o", out, home=home)
     assert run.status == 0, run
-    compare(real, out, home)
+    compare(real, out, home, figure)
 
 
-def test_attached_busy(real, home, tmp_path, targets):
+def test_attached_busy(real, home, tmp_path, targets, figure):
     target = lab.start(lab.any_one(), "phases.py")
     targets.append(target)
     target.line()
     out = tmp_path / "out.pyisession"
     run = pyi.run("--pid", target.pid, "-d", "1", "-o", out, home=home)
     assert run.status == 0, run
-    compare(real, out, home)
+    compare(real, out, home, figure)

@@ -71,10 +71,15 @@ class Ours:
         return upstream.Answer(done.returncode, done.stdout, written, done.stderr)
 
 
+def fails_by_itself(theirs):
+    """Upstream ends with an uncaught error of its own: there are no bytes to compare."""
+    return theirs.status == 1 and any(name in theirs.err for name in FORGIVEN)
+
+
 def judge(arguments, theirs, ours, session=b""):
     """None when both agree, else the difference in words. A text report of ours shows control
     characters in names of the session as \\xNN: so does upstream's for the comparison."""
-    if theirs.status == 1 and any(name in theirs.err for name in FORGIVEN):
+    if fails_by_itself(theirs):
         return None if ours.status in (0, 1) else "status %d where upstream fails" % ours.status
     if theirs.status != ours.status:
         return "status: upstream %d (%r), here %d (%r)" % (
@@ -96,7 +101,7 @@ def judge(arguments, theirs, ours, session=b""):
 
 class Tally:
     def __init__(self, show):
-        self.compared = 0
+        self.compared = self.without_answer = 0
         self.differences = []
         self.by_options = {}
         self.by_session = {}
@@ -141,9 +146,11 @@ def compare(sessions, choose, show=10):
                 for arguments, their, my in zip(sets, theirs, mine):
                     if (name, tuple(arguments[:2])) in STRICTER and my.result().status == 1:
                         continue
+                    tally.without_answer += fails_by_itself(their)
                     tally.add(name, arguments, judge(arguments, their, my.result(), data))
-            print("%d comparisons, %d differences (%d of %d answers remembered)" % (
-                tally.compared, len(tally.differences), real.remembered, real.asked))
+            print("%d comparisons, %d differences, %d where upstream fails by itself (%d of %d answers "
+                  "remembered)" % (tally.compared, len(tally.differences), tally.without_answer,
+                                   real.remembered, real.asked))
     finally:
         workers.shutdown()
         ours.close()

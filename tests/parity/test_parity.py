@@ -32,8 +32,9 @@ def words(tally):
 
 
 def agree(figure, what, sessions, sets, tally):
-    figure("parity, %s: %d sessions × %d option sets = %d comparisons, %d different", what, sessions, sets,
-           tally.compared, len(tally.differences))
+    figure("parity, %s: %d sessions × %d option sets = %d comparisons, %d different (%d of them where 5.1.3 "
+           "fails by itself and only the status counts)", what, sessions, sets, tally.compared,
+           len(tally.differences), tally.without_answer)
     assert not tally.differences, words(tally)
 
 
@@ -68,3 +69,21 @@ def test_recorded_sessions(figure):
 
 def test_fuzzed_sessions(figure):
     agree(figure, "fuzzed", FUZZED, 5, run.compare(run.fuzzed(1000, FUZZED), run.some, show=0))
+
+
+def test_line_beyond_64_bits():
+    """The documented difference: printed there, left out here, everything else equal."""
+    digits = b"18446744073709551615"
+    info = "f\x00/srv/app/m.py\x00" + digits.decode()
+    data = generate.encoded(generate.session([(generate.under(info), 0.5)]))
+    arguments = options.command([])
+    program = run.Ours()
+    try:
+        mine = program.run(program.write("session", data), arguments)
+        with upstream.Upstream() as real:
+            theirs = real.ask(data, arguments)
+    finally:
+        program.close()
+    assert b":" + digits in theirs.out and digits not in mine.out
+    theirs.out = theirs.out.replace(b":" + digits, b"")
+    assert run.judge(arguments, theirs, mine) is None

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -171,6 +172,41 @@ static void shortened_names(void **state)
     }
 }
 
+static void a_value_that_may_be_left_out(void **state)
+{
+    struct pyi_options options;
+    struct pyi_error error;
+    assert_int_equal(parse(&options, &error, WORDS_OF("--color", "never")), 0);
+    assert_null(options.values[PYI_OPT_COLOR]);
+    assert_string_equal(options.program[0], "never");
+    pyi_options_free(&options);
+    assert_int_equal(parse(&options, &error, WORDS_OF("--colo=never", "x.py")), 0);
+    assert_string_equal(options.values[PYI_OPT_COLOR], "never");
+    pyi_options_free(&options);
+    assert_int_equal(parse(&options, &error, WORDS_OF("--color=red")), PYI_E_INVALID);
+    pyi_options_free(&options);
+}
+
+static void numbers_that_are_processes(void **state)
+{
+    struct pyi_options options;
+    struct pyi_error error;
+    char self[20];
+    snprintf(self, sizeof(self), "%d", (int)getpid());
+    assert_int_equal(parse(&options, &error, WORDS_OF(self)), 0);
+    assert_string_equal(pyi_options_mistaken_pid(&options), self);
+    pyi_options_free(&options);
+    assert_int_equal(parse(&options, &error, WORDS_OF("-p", self, "x.py")), 0);
+    assert_string_equal(pyi_options_mistaken_pid(&options), self);
+    pyi_options_free(&options);
+    assert_int_equal(parse(&options, &error, WORDS_OF("-p", "flat", "x.py", self)), 0);
+    assert_null(pyi_options_mistaken_pid(&options));
+    pyi_options_free(&options);
+    assert_int_equal(parse(&options, &error, WORDS_OF("-c", self)), 0);
+    assert_null(pyi_options_mistaken_pid(&options));
+    pyi_options_free(&options);
+}
+
 static void refused_words(void **state)
 {
     static const struct shortening rows[] = {
@@ -326,6 +362,8 @@ int main(void)
         cmocka_unit_test(render_options_accumulate),
         cmocka_unit_test(last_one_wins),
         cmocka_unit_test(shortened_names),
+        cmocka_unit_test(a_value_that_may_be_left_out),
+        cmocka_unit_test(numbers_that_are_processes),
         cmocka_unit_test(refused_words),
         cmocka_unit_test(help_ends_parsing),
         cmocka_unit_test(times_and_rates),

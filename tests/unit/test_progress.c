@@ -26,6 +26,18 @@ static void words_of_the_line(void **state)
     assert_non_null(strstr(line, "1 186 842 samples  0.2 % missed  8.4 MB"));
     pyi_progress_format(4314, &tally, 20, line, sizeof(line));
     assert_string_equal(line, "recording pid 4314  ");
+    /* What does not fit is left out, not cut. */
+    tally = (struct pyi_tally){
+        .elapsed = 12.3, .limit = 60, .samples = 11982, .ticks = 11982, .memory = 3100000};
+    pyi_progress_format(4314, &tally, 99, line, sizeof(line));
+    assert_string_equal(line,
+                        "recording pid 4314   0:12 / 1:00  11 982 samples  0.0 % missed  3.1 MB"
+                        "   Ctrl-C to stop");
+    pyi_progress_format(4314, &tally, 79, line, sizeof(line));
+    assert_string_equal(line, "recording pid 4314   0:12 / 1:00  11 982 samples  0.0 % missed"
+                              "   Ctrl-C to stop");
+    pyi_progress_format(4314, &tally, 62, line, sizeof(line));
+    assert_string_equal(line, "recording pid 4314   0:12 / 1:00  11 982 samples  0.0 % missed");
     /* Past the end the bar is full, not longer. */
     tally = (struct pyi_tally){.elapsed = 70, .limit = 60};
     pyi_progress_format(1, &tally, 0, line, sizeof(line));

@@ -83,7 +83,7 @@ static void test_idle_line(void **state)
         strstr(text, "\n1.000 m  <thread>:1\n2 idle threads not shown, --idle shows them\n\n"));
     free(text);
     text = render("text", one, NULL);
-    assert_non_null(strstr(text, "\n1 idle thread not shown, --idle shows them\n\n"));
+    assert_non_null(strstr(text, "\n1 idle thread not shown, --idle shows it\n\n"));
     free(text);
     text = render("text", one, "idle");
     assert_null(strstr(text, "not shown"));

@@ -2,6 +2,7 @@
 /* test_text.c - strings, decoding, and names made safe to print. */
 #include "src/base/text.h"
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,13 +121,42 @@ static void quotes_words(void **state)
     assert_buffer(&buffer, TEXT("python3 -c 'print('\"'\"'x'\"'\"')' '' 'a b' /x/\xc3\xa9=1"));
 }
 
+static void counts_columns(void **state)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+    assert_int_equal(pyi_text_columns(TEXT("")), 0);
+    assert_int_equal(pyi_text_columns(TEXT("a\xc3\xa9")), 2);
+    assert_int_equal(pyi_text_columns(TEXT("\xe4\xb8\x96\xe7\x95\x8c")), 4);
+    assert_int_equal(pyi_text_columns(TEXT("e\xcc\x81")), 1);
+    assert_int_equal(pyi_text_columns(TEXT("\x1b\xff")), 2);
+    struct pyi_text text = TEXT("ab\xe4\xb8\x96z");
+    assert_int_equal(pyi_text_tail(text, 9).length, text.length);
+    assert_int_equal(pyi_text_tail(text, 3).length, 4);
+    /* Half of a wide character is not shown. */
+    assert_int_equal(pyi_text_tail(text, 2).length, 1);
+    assert_int_equal(pyi_text_tail(text, 0).length, 0);
+}
+
+static void writes_addresses(void **state)
+{
+    struct pyi_strbuf buffer = {0};
+    pyi_strbuf_address_path(&buffer, TEXT("/a b/%#?\xc3\xa9~.py"));
+    assert_buffer(&buffer, TEXT("/a%20b/%25%23%3F%C3%A9~.py"));
+    struct pyi_strbuf raw = {0};
+    pyi_strbuf_os_bytes(&raw, "/\xff", 2);
+    pyi_strbuf_address_path(&buffer, pyi_strbuf_get(&raw));
+    assert_buffer(&buffer, TEXT("/%FF"));
+    pyi_strbuf_deinit(&raw);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits),        cmocka_unit_test(builds),
-        cmocka_unit_test(decodes_units), cmocka_unit_test(decodes_bytes),
-        cmocka_unit_test(steps),         cmocka_unit_test(shows_hostile_names),
-        cmocka_unit_test(quotes_words),  cmocka_unit_test(cuts_between_code_points),
+        cmocka_unit_test(splits),         cmocka_unit_test(builds),
+        cmocka_unit_test(decodes_units),  cmocka_unit_test(decodes_bytes),
+        cmocka_unit_test(steps),          cmocka_unit_test(shows_hostile_names),
+        cmocka_unit_test(counts_columns), cmocka_unit_test(writes_addresses),
+        cmocka_unit_test(quotes_words),   cmocka_unit_test(cuts_between_code_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
