@@ -11,6 +11,7 @@
 
 #include "attach/cpython/depth.h"
 #include "attach/cpython/object.h"
+#include "src/base/array.h"
 #include "src/base/error.h"
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,7 @@ struct pyi_leaves {
     struct pyi_map types;     /* remote address -> struct type_name * */
     struct pyi_intern texts;
     struct leaf_code **list;
-    size_t list_count;
+    size_t list_count, list_capacity;
     struct pyi_arena code_arena, callable_arena;
     struct pyi_text built_in, extended;
 };
@@ -109,13 +110,10 @@ static struct leaf_code *code_of(struct pyi_cpython *python, const struct pyi_co
     if (pyi_map_get(&leaves->codes, (uintptr_t)entry, &value))
         return (struct leaf_code *)(uintptr_t)value;
     struct leaf_code *leaf = pyi_arena_alloc(&leaves->code_arena, sizeof(*leaf));
-    struct leaf_code **list =
-        leaf == NULL
-            ? NULL
-            : reallocarray(leaves->list, (leaves->list_count + 64) & ~(size_t)63, sizeof(*list));
-    if (list != NULL)
-        leaves->list = list;
-    if (list == NULL || !pyi_map_put(&leaves->codes, (uintptr_t)entry, (uintptr_t)leaf)) {
+    if (leaf == NULL ||
+        !pyi_array_reserve(&leaves->list, &leaves->list_capacity, leaves->list_count + 1,
+                           sizeof(struct leaf_code *)) ||
+        !pyi_map_put(&leaves->codes, (uintptr_t)entry, (uintptr_t)leaf)) {
         pyi_error_nomem(err);
         return NULL;
     }

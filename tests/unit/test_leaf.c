@@ -76,6 +76,8 @@ static void make_stack_frame(struct scene *scene)
     fake_u64(fake, scene->frame + l->iframe_code, scene->code);
     fake_u64(fake, scene->frame + l->iframe_previous, l->minor >= 12 ? shim : 0);
     fake_u64(fake, scene->frame + l->iframe_instr, scene->code + l->code_adaptive + 2 * AT);
+    if (l->minor <= 13) /* the mark of a frame that runs */
+        fake_i32(fake, scene->frame + l->iframe_stacktop, -1);
     if (l->minor >= 14)
         fake_u64(fake, scene->frame + l->iframe_stacktop,
                  scene->stack + 8 * (pyi_addr)scene->depth);
