@@ -20,7 +20,7 @@
 #define KNOWN_LIMIT     65536 /* callables remembered; then all are forgotten */
 #define TRUST_ROUNDS    256   /* rounds a module's function is believed without a look */
 #define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
-#define RETRY_ROUNDS    64    /* rounds after which unreadable code is tried again */
+#define RETRY_ROUNDS    64    /* most rounds between two tries of unreadable code */
 #define SELF_SURE       8 /* selves of one type in a row, after which one in so many is checked */
 #define MAX_FOLLOW      4 /* bound methods, partials, wrappers inside one another */
 #define MAX_STACK_BYTES 65536
@@ -31,6 +31,7 @@
 struct leaf_code {
     uint32_t version; /* of its entry */
     uint32_t retry;   /* not readable: round to try again */
+    uint32_t wait;    /* rounds until then */
     bool known;
     struct pyi_calls calls;
 };
@@ -132,13 +133,17 @@ static int know_code(struct pyi_cpython *python, const struct pyi_code_entry *en
         return PYI_E_NOMEM;
     bool same = leaf->version == entry->version;
     if (!same || (!leaf->known && python->round >= leaf->retry)) {
+        /* A read that failed once is most likely good a moment later; one that keeps failing is
+         * not worth a call in every round. */
+        uint32_t wait = same && leaf->wait > 0 ? leaf->wait * 2 : 1;
         free(leaf->calls.sites);
-        *leaf = (struct leaf_code){.version = entry->version};
+        *leaf = (struct leaf_code){.version = entry->version,
+                                   .wait = wait < RETRY_ROUNDS ? wait : RETRY_ROUNDS};
         int rc = pyi_calls_read(python, entry, is_extended(python), &leaf->calls, err);
         if (pyi_is_fatal(rc))
             return rc;
         leaf->known = rc == 0;
-        leaf->retry = python->round + RETRY_ROUNDS;
+        leaf->retry = python->round + leaf->wait;
     }
     if (leaf->known)
         *out = leaf;
@@ -511,6 +516,8 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
         /* What gives no leaf may be believed for long: if wrong, a leaf is missing for a while. */
         it->stable |= is_type || (it->label == NULL && it->kind != PYI_CALLABLE_OTHER);
     }
+    if (rc != 0)
+        it->stable = false; /* half filled: looked at anew next time, not believed */
     *out = rc == 0 ? it : NULL;
     return rc;
 }
