@@ -64,8 +64,11 @@ def test_rest(interpreter, labels):
         told = target.json()
         wrong = compare(target, told, "compatible") or compare(target, told, labels)
         assert not wrong, "\n".join(wrong)
-        steady = look(target.pid, 23, labels)
-        assert steady["lost"] == 0 and steady["changed"] == 0
+        # A thread may still be on its way to where it rests when the first look begins.
+        looks = [look(target.pid, 23, labels)]
+        while len(looks) < 3 and (looks[-1]["lost"] or looks[-1]["changed"]):
+            looks.append(look(target.pid, 23, labels))
+        assert looks[-1]["lost"] == 0 and looks[-1]["changed"] == 0, looks
     finally:
         target.close()
 
