@@ -251,7 +251,35 @@ static bool stands(struct pyi_cpython *python, const struct pyi_tracked *thread,
            then.previous == caller->previous && (callee->from_c || !then.running);
 }
 
-/* First read: caches and frames. Second read: the frames that stood still. */
+/* One more read of the frames that stood still until now. Looks that follow each other at once
+ * count one by one: code that runs only once (imports) is met in one sample and never again, and a
+ * frame that had returned does not get here, it was cut off where it stands on its return. */
+static int look_again(struct pyi_cpython *python, struct pyi_tracked *thread,
+                      struct inquiry *inquiries, size_t count, bool *more, struct pyi_error *err)
+{
+    struct pyi_copy *copy = &python->edges.copy;
+    int rc = 0;
+    *more = false;
+    pyi_copy_reset(copy);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (inquiries[i].still)
+            rc = ask_frames(python, thread, &inquiries[i], err);
+    if (rc == 0)
+        rc = pyi_copy_read(copy, python->memory, err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct inquiry *inquiry = &inquiries[i];
+        if (!inquiry->still)
+            continue;
+        bool agreed = stands(python, thread, inquiry);
+        if (agreed && ++inquiry->edge->agreed >= AGREEMENTS)
+            inquiry->edge->proven = true;
+        inquiry->still = agreed && !inquiry->edge->proven;
+        *more |= inquiry->still;
+    }
+    return rc;
+}
+
+/* First read: caches and frames. Then those that stood still, again. */
 static int inquire(struct pyi_cpython *python, struct pyi_tracked *thread,
                    struct inquiry *inquiries, size_t count, struct pyi_error *err)
 {
@@ -272,18 +300,8 @@ static int inquire(struct pyi_cpython *python, struct pyi_tracked *thread,
         inquiry->still = !inquiry->edge->proven && stands(python, thread, inquiry);
         more |= inquiry->still;
     }
-    if (rc != 0 || !more)
-        return rc;
-    pyi_copy_reset(copy);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        if (inquiries[i].still)
-            rc = ask_frames(python, thread, &inquiries[i], err);
-    if (rc == 0)
-        rc = pyi_copy_read(copy, python->memory, err);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        if (inquiries[i].still && stands(python, thread, &inquiries[i]) &&
-            ++inquiries[i].edge->agreed >= AGREEMENTS)
-            inquiries[i].edge->proven = true;
+    for (int look = 0; rc == 0 && more && look < AGREEMENTS; look++)
+        rc = look_again(python, thread, inquiries, count, &more, err);
     return rc;
 }
 
