@@ -121,18 +121,6 @@ static int state_bytes(struct pyi_cpython *python, pyi_addr state, bool fresh,
     return pyi_object_bytes(python, state, buffer, python->state_window, err);
 }
 
-/* Up to 3.11: whether a state has run Python code. */
-static bool has_run(const struct pyi_layout *layout, pyi_addr at, const uint8_t *bytes)
-{
-    if (pyi_has_field(layout->tstate_frame))
-        return pyi_load_u64(bytes + layout->tstate_frame) != 0;
-    if (!pyi_has_field(layout->tstate_cframe))
-        return true;
-    /* 3.11, Include/cpython/pystate.h: without a frame it is the record inside the state. */
-    pyi_addr record = pyi_load_u64(bytes + layout->tstate_cframe);
-    return record < at || record - at >= layout->tstate_size;
-}
-
 /* Notes every thread state of one interpreter. */
 static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head, bool fresh,
                        struct pyi_error *err)
@@ -160,7 +148,6 @@ static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head,
             .ident = pyi_load_u64(bytes + layout->tstate_thread_id),
             .native = native ? (int64_t)pyi_load_u64(bytes + layout->tstate_native_thread_id) : 0,
             .unique = unique ? pyi_load_u64(bytes + layout->tstate_id) : 0,
-            .has_run = has_run(layout, at, bytes),
         };
         at = pyi_load_u64(bytes + layout->tstate_next);
     }
@@ -281,11 +268,13 @@ static struct pyi_tracked *find_thread(struct pyi_cpython *python, const struct 
 
 /* Up to 3.11 a new state carries its creator's ident until its own thread runs (3.11,
  * Python/pystate.c: new_threadstate(); Modules/_threadmodule.c: thread_run()). Lists are newest
- * first, so its creator's state comes later. */
+ * first, so its creator's state comes later. What else the state holds is no help: its memory may
+ * have been another state's. An embedder's second state of one thread in one interpreter is left
+ * out with it. */
 static bool is_unborn(const struct pyi_threads *threads, size_t index)
 {
     const struct pyi_found *state = &threads->found[index];
-    for (size_t i = index + 1; i < threads->found_count && !state->has_run; i++)
+    for (size_t i = index + 1; i < threads->found_count; i++)
         if (threads->found[i].ident == state->ident && threads->found[i].interp == state->interp)
             return true;
     return false;

@@ -92,7 +92,6 @@ struct pyi_found {
     size_t interp;
     uint64_t ident, unique;
     int64_t native;
-    bool has_run; /* up to 3.11, where it matters */
 };
 
 /** Zero-initialise. */

@@ -72,7 +72,8 @@ def test_the_end_of_the_target_is_no_error(tool, worker):
     worker.kill()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert "busy" in out
+    # One or two samples, which need not have met the busy function itself.
+    assert "No samples were recorded" not in out and "Samples:" in out
     assert re.search(rf"process {worker.pid} (ended|was killed)", err)
 
 
