@@ -193,6 +193,8 @@ static void put_samples(struct writer *writer, uint32_t lane, double clock)
         }
         clock += sample->seconds;
     }
+    if (!first) /* nothing runs any more: otherwise the last sample would have no end */
+        put_sample(writer, ", ", NO_STACK, clock);
     pyi_output_string(&writer->output, "]}");
 }
 
@@ -323,6 +325,22 @@ static void put_meta(struct writer *writer)
                       "},\n\"libs\": [], \"pausedRanges\": [], \"processes\": [], \"threads\": [");
 }
 
+/* Viewers that read Firefox's older developer-tools files (speedscope) look for these keys, which
+ * profiler.firefox.com passes over, and show one thread: the main one once more. */
+static void put_older_form(struct writer *writer)
+{
+    char duration[340];
+    pyi_number_fixed(pyi_session_number(writer->session, PYI_SESSION_DURATION).value * 1000, 6,
+                     duration);
+    pyi_output_format(&writer->output,
+                      ",\n\"systemHost\": {\"name\": \"Firefox\"}, \"duration\": %s, "
+                      "\"profile\": {\"threads\": [",
+                      duration);
+    writer->next_sample = 0;
+    put_thread(writer, 0);
+    pyi_output_string(&writer->output, "\n]}");
+}
+
 static int compare_samples(const void *a, const void *b)
 {
     const struct sample *x = *(const struct sample *const *)a,
@@ -368,7 +386,10 @@ static int render_gecko(struct pyi_session *session, const struct pyi_render_opt
     put_meta(&writer);
     for (uint32_t lane = 0; lane < writer.lane_count && !writer.failed; lane++)
         put_thread(&writer, lane);
-    pyi_output_string(&writer.output, "\n]}\n");
+    pyi_output_string(&writer.output, "\n]");
+    if (writer.lane_count && !writer.failed)
+        put_older_form(&writer);
+    pyi_output_string(&writer.output, "}\n");
     code = pyi_output_finish(&writer.output, err);
     bool failed = writer.failed || writer.text.failed || writer.safe.failed;
     return !code && failed ? pyi_error_nomem(err) : code;
