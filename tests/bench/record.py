@@ -198,8 +198,9 @@ def unpack(root, suite, packages):
     done = subprocess.run(
         ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory",
          '--aptopt=Acquire::Check-Valid-Until "false"', "--include=" + packages, suite, part,
-         "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main" % (
-             mirror[0] if mirror else "http://deb.debian.org/debian/", suite)],
+         # Without a mirror of this machine's own, mmdebstrap takes its default.
+         *(["deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main" % (mirror[0], suite)]
+           if mirror else [])],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300)
     if done.returncode:
         raise bench.Skip("%s of %s could not be unpacked" % (packages, suite))
