@@ -41,9 +41,9 @@ LDLIBS := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lp
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I. -Iinclude -I$(BUILD) \
 	$(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
 
-LIB_SRC := $(sort $(wildcard src/base/*.c src/session/*.c src/tree/*.c src/render/*.c src/record/*.c \
-	attach/*.c attach/cpython/*.c attach/native/*.c))
-CLI_SRC := $(sort $(wildcard src/cli/*.c))
+LIB_SRC := $(sort $(wildcard src/base/*.c src/session/*.c src/tree/*.c src/render/*.c src/render/*/*.c \
+	src/record/*.c attach/*.c attach/*/*.c))
+CLI_SRC := $(sort $(wildcard src/cli/*.c src/cli/*/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))

@@ -9,7 +9,7 @@
 #define PYI_ATTACH_ELF_H
 
 #include "attach/maps.h"
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include <pyinstrument/error.h>
 #include <pyinstrument/types.h>
 

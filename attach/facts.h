@@ -6,7 +6,7 @@
 #define PYI_ATTACH_FACTS_H
 
 #include "attach/cpython/cpython.h"
-#include "attach/memory_image.h"
+#include "attach/memory/memory_image.h"
 #include "attach/process.h"
 
 struct pyi_facts;

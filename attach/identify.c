@@ -7,7 +7,7 @@
  * name. A version is never guessed: what stays ambiguous is refused.
  */
 #include "attach/identify.h"
-#include "attach/cpython/layout.h"
+#include "attach/layout/layout.h"
 #include "attach/process.h"
 #include "src/base/error.h"
 #include "src/base/text.h"

@@ -8,7 +8,7 @@
 #define PYI_ATTACH_RUNTIME_H
 
 #include "attach/maps.h"
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "src/base/log.h"
 #include <pyinstrument/error.h>
 #include <pyinstrument/types.h>

@@ -9,7 +9,7 @@
 #include "attach/cpython/cpython.h"
 #include "attach/facts.h"
 #include "attach/maps.h"
-#include "attach/memory_image.h"
+#include "attach/memory/memory_image.h"
 #include "attach/process.h"
 #include "attach/runtime.h"
 #include "attach/state.h"

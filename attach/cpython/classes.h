@@ -5,7 +5,7 @@
 #ifndef PYI_CPYTHON_CLASSES_H
 #define PYI_CPYTHON_CLASSES_H
 
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "src/base/arena.h"
 #include "src/base/hash.h"
 #include "src/base/text.h"

@@ -7,7 +7,7 @@
 
 #include "attach/attach.h"
 #include "attach/cpython/linetable.h"
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "src/base/arena.h"
 #include "src/base/hash.h"
 

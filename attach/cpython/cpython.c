@@ -7,7 +7,7 @@
  */
 #include "attach/cpython/cpython.h"
 
-#include "attach/cpython/leaf.h"
+#include "attach/leaf/leaf.h"
 #include "attach/cpython/object.h"
 #include "attach/cpython/python.h"
 #include "attach/cpython/verify.h"

@@ -9,7 +9,7 @@
 #define PYI_CPYTHON_H
 
 #include "attach/attach.h"
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "attach/runtime.h"
 #include "src/base/text.h"
 

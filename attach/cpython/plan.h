@@ -9,7 +9,7 @@
 #ifndef PYI_CPYTHON_PLAN_H
 #define PYI_CPYTHON_PLAN_H
 
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include <pyinstrument/error.h>
 
 /** Bytes of one remote range. `first` splits the read: [first, length) is copied before the

@@ -12,7 +12,7 @@
 #include "attach/cpython/code.h"
 #include "attach/cpython/cpython.h"
 #include "attach/cpython/edges.h"
-#include "attach/cpython/layout.h"
+#include "attach/layout/layout.h"
 #include "attach/cpython/plan.h"
 #include "attach/cpython/threads.h"
 #include "src/base/arena.h"

@@ -11,7 +11,7 @@
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
-#include "attach/cpython/leaf.h"
+#include "attach/leaf/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
 #include "src/base/error.h"

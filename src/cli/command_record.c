@@ -7,7 +7,7 @@
 #include "src/cli/commands.h"
 #include "src/base/error.h"
 #include "src/base/text.h"
-#include "src/cli/format_arguments.h"
+#include "src/cli/options/format_arguments.h"
 #include "src/cli/interpreter.h"
 #include "src/cli/notes.h"
 #include "src/cli/progress.h"

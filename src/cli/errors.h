@@ -6,7 +6,7 @@
 #ifndef PYI_CLI_ERRORS_H
 #define PYI_CLI_ERRORS_H
 
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 #include <pyinstrument/error.h>
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
 #define PYI_CLI_INTERPRETER_H
 
 #include "src/base/text.h"
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 
 /* Finds a command in PATH as a shell does; one with a slash is only checked. Appends the path.
  * False when there is no such executable file. */

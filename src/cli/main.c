@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pyinstrument: reads the command line, picks the command, returns its status. */
 #include "src/cli/commands.h"
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 #include "src/cli/terminal.h"
 
 #include <locale.h>

@@ -8,7 +8,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "tests/fault/inject.h"
 
-#include "attach/memory_image.h"
+#include "attach/memory/memory_image.h"
 #include "src/base/arena.h"
 #include "src/base/error.h"
 #include <cjson/cJSON.h>

@@ -8,7 +8,7 @@
 #ifndef PYI_TESTS_FAKE_PYTHON_H
 #define PYI_TESTS_FAKE_PYTHON_H
 
-#include "attach/cpython/layout.h"
+#include "attach/layout/layout.h"
 #include "attach/cpython/python.h"
 #include <setjmp.h>
 #include <stdarg.h>

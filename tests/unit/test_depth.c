@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Static depth at calls, and where each kind of call keeps its callable. Code is spelled with the
  * numbers of the version it is for; expected depths were counted by hand. */
-#include "attach/cpython/depth.h"
+#include "attach/leaf/depth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

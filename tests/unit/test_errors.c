@@ -4,7 +4,7 @@
 #include "src/base/error.h"
 #include "src/base/text.h"
 #include "src/cli/errors.h"
-#include "src/cli/format_arguments.h"
+#include "src/cli/options/format_arguments.h"
 #include "src/cli/interpreter.h"
 
 #include <setjmp.h>

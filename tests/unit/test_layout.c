@@ -5,8 +5,8 @@
  * Comes in: the compiled table and the recorded tables of fixtures/images (first bytes of
  * _PyRuntime of real interpreters). Must not know: processes; the memory read here is an array.
  */
-#include "attach/cpython/debug_offsets.h"
-#include "attach/cpython/layout.h"
+#include "attach/layout/debug_offsets.h"
+#include "attach/layout/layout.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * test_leaf.c - the C function on top of a hand-made stack of one frame, in every version.
  */
 #include "attach/cpython/cpython.h"
-#include "attach/cpython/depth.h"
+#include "attach/leaf/depth.h"
 #include "attach/cpython/python.h"
 #include "tests/unit/fake_python.h"
 

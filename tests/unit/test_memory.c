@@ -2,8 +2,8 @@
 /*
  * test_memory.c - the live back-end reads ourselves, the image back-end reads what it recorded.
  */
-#include "attach/memory.h"
-#include "attach/memory_image.h"
+#include "attach/memory/memory.h"
+#include "attach/memory/memory_image.h"
 
 #include <limits.h>
 #include <setjmp.h>

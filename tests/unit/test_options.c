@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The parser of the command line: syntax, shortened names, values, and what ends the options. */
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 
 #include <math.h>
 #include <setjmp.h>

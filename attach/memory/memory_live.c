@@ -7,7 +7,7 @@
  * the same right), so a refusal makes this back-end change over to the file by itself. Never
  * stops the target, never writes.
  */
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "src/base/error.h"
 
 #include <errno.h>

@@ -7,14 +7,14 @@
  * Up to 3.12 a generated row answers alone; from 3.13 on the table at the start of _PyRuntime
  * (3.13, pycore_debug_offsets.h) overrides the row, which then only supplies what it lacks.
  */
-#include "attach/cpython/layout.h"
-#include "attach/cpython/debug_offsets.h"
+#include "attach/layout/layout.h"
+#include "attach/layout/debug_offsets.h"
 #include "src/base/error.h"
 #include <stdlib.h>
 #include <string.h>
 
 static const struct pyi_layout layout_rows[] = {
-#include "attach/cpython/layout_table.inc"
+#include "attach/layout/layout_table.inc"
 };
 
 #define ROW_COUNT (sizeof(layout_rows) / sizeof(layout_rows[0]))

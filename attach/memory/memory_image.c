@@ -6,7 +6,7 @@
  * same addresses. An image may be anybody's bug report: every count, length and order is checked
  * before the first byte is believed. Must not know what the bytes mean.
  */
-#include "attach/memory_image.h"
+#include "attach/memory/memory_image.h"
 #include "src/base/arena.h"
 #include "src/base/array.h"
 #include "src/base/error.h"

@@ -7,9 +7,9 @@
  * instruction is a call, its callable stands on the value stack. In doubt there is no leaf, since
  * a wrong one misleads more than a missing one. Must not know what becomes of the answer.
  */
-#include "attach/cpython/leaf.h"
+#include "attach/leaf/leaf.h"
 
-#include "attach/cpython/depth.h"
+#include "attach/leaf/depth.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
 #include "src/base/error.h"

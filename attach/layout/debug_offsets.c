@@ -8,7 +8,7 @@
  * inserted members in the middle, so a field's slot depends on the version (3.13, 3.14, 3.15:
  * pycore_debug_offsets.h; 3.13: pycore_runtime.h).
  */
-#include "attach/cpython/debug_offsets.h"
+#include "attach/layout/debug_offsets.h"
 #include "src/base/error.h"
 #include <string.h>
 

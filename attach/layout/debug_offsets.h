@@ -8,7 +8,7 @@
 #ifndef PYI_CPYTHON_DEBUG_OFFSETS_H
 #define PYI_CPYTHON_DEBUG_OFFSETS_H
 
-#include "attach/cpython/layout.h"
+#include "attach/layout/layout.h"
 
 #define PYI_DEBUG_OFFSETS_COOKIE "xdebugpy"
 /* Cookie, version word, free-threaded word: the same in every version. */

@@ -3,7 +3,7 @@
  *
  * The short page lists upstream's options in upstream's order and the common ones of ours; the
  * long page lists all by group, with defaults. */
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 
 #include <ctype.h>
 #include <stdlib.h>

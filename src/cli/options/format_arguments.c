@@ -3,7 +3,7 @@
  *
  * Understood: {{ }}, {args}, !r !s !a, fill, alignment, width, precision, a single index. Not
  * understood: fields inside a format specification. Pure text in, text out. */
-#include "src/cli/format_arguments.h"
+#include "src/cli/options/format_arguments.h"
 #include "src/base/error.h"
 
 #include <string.h>

@@ -7,7 +7,7 @@
  * followed along every way through the code. The second half reads those bytes from the target
  * and undoes what tracing and the JIT wrote over them. Must not know what a call is called.
  */
-#include "attach/cpython/depth.h"
+#include "attach/leaf/depth.h"
 
 #include "attach/cpython/object.h"
 #include "src/base/error.h"
@@ -28,7 +28,7 @@
                 .way = PYI_WAY_##way_,                                                             \
                 .role = PYI_ROLE_##role_,                                                          \
                 .name = name_},
-#include "attach/cpython/opcode_table.inc"
+#include "attach/leaf/opcode_table.inc"
 #undef O
 
 const struct pyi_opcode *pyi_opcodes(int minor)

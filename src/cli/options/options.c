@@ -5,7 +5,7 @@
  * which take the rest; long names may be shortened as long as it is clear which one is meant,
  * and upstream's names are tried before ours, so that no shortening of theirs ever changes its
  * meaning; switches of one letter can be written together. getopt_long() cannot do the second. */
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 #include "src/base/error.h"
 #include "src/base/number.h"
 #include "src/base/text.h"
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const struct pyi_option table[PYI_OPTIONS] = {
-#include "src/cli/option_table.inc"
+#include "src/cli/options/option_table.inc"
 };
 
 static const char *const group_titles[PYI_GROUPS] = {

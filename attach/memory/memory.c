@@ -5,7 +5,7 @@
  * Comes in: ranges of remote addresses. Goes out: bytes, counted and, when someone records,
  * shown to the tap. Must not know where the bytes come from.
  */
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include "src/base/hash.h"

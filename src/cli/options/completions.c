@@ -3,7 +3,7 @@
  *
  * Options come from the table, formats from the renderers, stored sessions from --list-prev at
  * the moment of completion, process ids from the shell; behind the script's name files follow. */
-#include "src/cli/options.h"
+#include "src/cli/options/options.h"
 
 #include "src/base/text.h"
 

@@ -12,7 +12,7 @@
 #ifndef PYI_CPYTHON_LAYOUT_H
 #define PYI_CPYTHON_LAYOUT_H
 
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "attach/runtime.h"
 #include <pyinstrument/error.h>
 

@@ -21,7 +21,7 @@
 #ifndef PYI_ATTACH_MEMORY_IMAGE_H
 #define PYI_ATTACH_MEMORY_IMAGE_H
 
-#include "attach/memory.h"
+#include "attach/memory/memory.h"
 #include "attach/runtime.h"
 #include "src/base/text.h"
 #include <pyinstrument/types.h>
