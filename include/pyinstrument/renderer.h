@@ -37,6 +37,13 @@ PYI_API int pyi_render_options_set(struct pyi_render_options *options, const cha
 PYI_API int pyi_render_options_set_text(struct pyi_render_options *options, const char *key,
                                         const char *value, struct pyi_error *err) PYI_MUST_CHECK;
 
+/**
+ * Another session to compare the rendered one with; NULL takes it away. Borrowed until the options
+ * are freed; only its memo of short paths changes. Formats that cannot compare ignore it.
+ */
+PYI_API void pyi_render_options_set_base(struct pyi_render_options *options,
+                                         struct pyi_session *base);
+
 enum pyi_renderer_flags {
     PYI_RENDERER_BINARY = 1, /* refuses a terminal */
     PYI_RENDERER_TREE = 2,   /* builds a call tree: takes processor_options, show_all, timeline */
