@@ -38,8 +38,8 @@ PYI_API int pyi_render_options_set_text(struct pyi_render_options *options, cons
                                         const char *value, struct pyi_error *err) PYI_MUST_CHECK;
 
 /**
- * Another session to compare the rendered one with; NULL takes it away. Borrowed until the options
- * are freed; only its memo of short paths changes. Formats that cannot compare ignore it.
+ * The session that reports compare with, NULL for none; borrowed until the options are freed. Only
+ * for renderers with PYI_RENDERER_DIFF.
  */
 PYI_API void pyi_render_options_set_base(struct pyi_render_options *options,
                                          struct pyi_session *base);
@@ -49,6 +49,7 @@ enum pyi_renderer_flags {
     PYI_RENDERER_TREE = 2,   /* builds a call tree: takes processor_options, show_all, timeline */
     PYI_RENDERER_TEXT = 4,   /* takes unicode and color from the terminal */
     PYI_RENDERER_OURS = 8,   /* not a format of upstream's */
+    PYI_RENDERER_DIFF = 16,  /* can compare with another session */
 };
 
 struct pyi_renderer {

@@ -14,7 +14,7 @@
 
 struct pyi_render_options {
     cJSON *map;
-    struct pyi_session *base;
+    struct pyi_session *base; /* borrowed */
 };
 
 enum { NESTING = 64 };

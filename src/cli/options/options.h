@@ -55,6 +55,7 @@ enum pyi_option_id {
     PYI_OPT_ASSUME_VERSION,
     PYI_OPT_C_LABELS,
     PYI_OPT_DUMP_IMAGE,
+    PYI_OPT_DIFF,
     PYI_OPT_JSON,
     PYI_OPT_LOCALS,
     PYI_OPT_REVERSE,

@@ -10,6 +10,7 @@
 #include "src/render/html/bundle.h"
 #include "src/render/html/payload.h"
 #include <math.h>
+#include <pyinstrument/diff.h>
 
 enum { RECORDS_AT_MOST = 100000 };
 
@@ -57,6 +58,16 @@ static enum pyi_html_source_choice choice_of(const struct pyi_render_options *op
     if (!pyi_option_true(options, "source") || pyi_option_is(options, "source", "none"))
         return PYI_HTML_SOURCE_NONE;
     return pyi_option_is(options, "source", "all") ? PYI_HTML_SOURCE_ALL : PYI_HTML_SOURCE_APP;
+}
+
+/* How the page compares at first: as the text report would. */
+static bool is_by_share(const struct pyi_session *session, const struct pyi_render_options *options)
+{
+    const struct pyi_session *base = pyi_option_base(options);
+    if (!base || pyi_option_is(options, "diff", "time"))
+        return false;
+    return pyi_option_is(options, "diff", "share") ||
+           pyi_diff_default_mode(base, session) == PYI_DIFF_SHARE;
 }
 
 static void cleanup_session(struct pyi_session **session)
@@ -107,10 +118,11 @@ static int render_html(struct pyi_session *session, const struct pyi_render_opti
     int code = resample(session, options, &fewer, &words, err);
     if (!code)
         code = pyi_html_payload_init(&payload, fewer ? fewer : session, pyi_option_base(options),
-                                     choice_of(options), fewer ? pyi_strbuf_get(&words).data : NULL,
-                                     err);
+                                     choice_of(options), err);
     if (code)
         return code;
+    payload.resampled = fewer ? pyi_strbuf_get(&words).data : NULL;
+    payload.share = is_by_share(session, options);
     pyi_output_init(&output, sink);
     code = put_page(&output, &payload, err);
     int written = pyi_output_finish(&output, code ? NULL : err);
@@ -134,6 +146,7 @@ const struct pyi_renderer pyi_renderer_html = {
     .class_name = "HTMLRenderer",
     .extensions = (const char *const[]){".html", ".htm", NULL},
     .options = (const char *const[]){"show_all", "timeline", "resample_interval", "source", NULL},
+    .flags = PYI_RENDERER_DIFF,
     .check = check_html,
     .render = render_html,
 };

@@ -81,9 +81,9 @@ static int name_things(struct pyi_html_payload *payload, struct pyi_error *err)
 
 int pyi_html_payload_init(struct pyi_html_payload *payload, struct pyi_session *session,
                           struct pyi_session *base, enum pyi_html_source_choice choice,
-                          const char *resampled, struct pyi_error *err)
+                          struct pyi_error *err)
 {
-    *payload = (struct pyi_html_payload){.choice = choice, .resampled = resampled};
+    *payload = (struct pyi_html_payload){.choice = choice};
     if (!pyi_html_tables_init(&payload->tables))
         return pyi_error_nomem(err);
     payload->tables.shares = base != NULL;
@@ -166,18 +166,6 @@ static void put_notes(const struct pyi_html_payload *payload, struct pyi_output 
     pyi_output_char(output, ']');
 }
 
-/* Two runs of a program from begin to end are compared by their times; parts of running ones, which
- * were watched for as long as somebody liked, by their shares. */
-static const char *mode_of(const struct pyi_html_payload *payload)
-{
-    bool parts = false;
-    const struct pyi_html_side *sides[] = {&payload->side, &payload->base};
-    for (size_t i = 0; i < 2; i++)
-        parts = parts ||
-                pyi_text_starts_with(pyi_session_target_description(sides[i]->session), "Process ");
-    return parts ? "share" : "time";
-}
-
 static void put_diff(const struct pyi_html_payload *payload, struct pyi_output *output)
 {
     if (!payload->base.session) {
@@ -188,7 +176,7 @@ static void put_diff(const struct pyi_html_payload *payload, struct pyi_output *
     put_number(output, "start", number_of(&payload->base, PYI_SESSION_START_TIME));
     put_number(output, "duration", number_of(&payload->base, PYI_SESSION_DURATION));
     put_number(output, "samples", number_of(&payload->base, PYI_SESSION_SAMPLE_COUNT));
-    pyi_output_format(output, ",\"mode\":\"%s\"}", mode_of(payload));
+    pyi_output_format(output, ",\"mode\":\"%s\"}", payload->share ? "share" : "time");
 }
 
 static void put_meta(const struct pyi_html_payload *payload, struct pyi_output *output)

@@ -14,6 +14,7 @@ struct pyi_html_payload {
     struct pyi_html_side side, base; /* base: session NULL when there is none */
     enum pyi_html_source_choice choice;
     struct pyi_html_sources sources;
+    bool share;            /* comparisons are of shares, not of times */
     const char *resampled; /* what was done to the records, NULL nothing */
     struct pyi_strbuf title;
     /* numbers of strings */
@@ -25,7 +26,7 @@ struct pyi_html_payload {
 /* Gathers everything; `base` may be NULL. Call deinit in any case. Errors: NOMEM. */
 int pyi_html_payload_init(struct pyi_html_payload *payload, struct pyi_session *session,
                           struct pyi_session *base, enum pyi_html_source_choice choice,
-                          const char *resampled, struct pyi_error *err) PYI_MUST_CHECK;
+                          struct pyi_error *err) PYI_MUST_CHECK;
 void pyi_html_payload_deinit(struct pyi_html_payload *payload);
 /* The JSON object. */
 void pyi_html_payload_put(const struct pyi_html_payload *payload, struct pyi_output *output);
