@@ -413,13 +413,14 @@ static int write_page(const struct pyi_console *console, const struct pyi_report
     const char *folder = getenv("TMPDIR");
     char path[PATH_MAX];
     size_t lines = 0;
-    int length = snprintf(path, sizeof(path), "%s/pyinstrument-XXXXXX.html",
-                          folder && folder[0] ? folder : "/tmp");
+    if (!folder || !folder[0])
+        folder = "/tmp";
+    int length = snprintf(path, sizeof(path), "%s/pyinstrument-XXXXXX.html", folder);
     if (length < 0 || (size_t)length >= sizeof(path))
         return pyi_error_set(err, PYI_E_INVALID, "the name of the folder TMPDIR is too long");
     PYI_CLEANUP(pyi_cleanup_close) int fd = mkostemps(path, (int)strlen(".html"), O_CLOEXEC);
     if (fd < 0)
-        return pyi_error_os(err, errno, "cannot create a file in %s", folder ? folder : "/tmp");
+        return pyi_error_os(err, errno, "cannot create a file in %s", folder);
     int code = render_to(report, session, pyi_sink_fd(&fd), &lines, err);
     if (code) {
         unlink(path);

@@ -37,20 +37,16 @@ static void put_head(struct pyi_output *output, const struct pyi_html_payload *p
     pyi_output_string(output, "</style></head>");
 }
 
-static int put_page(struct pyi_output *output, const struct pyi_html_payload *payload,
-                    struct pyi_error *err)
+static void put_page(struct pyi_output *output, const struct pyi_html_payload *payload)
 {
     put_head(output, payload);
     pyi_output_string(output, "<body><div id=\"app\"></div><pre id=\"static\">");
-    int code = pyi_html_summary_put(&payload->side.summary, output, err);
-    if (code)
-        return code;
+    pyi_html_markup_text(output, pyi_strbuf_get(&payload->text));
     pyi_output_string(output, "</pre><script type=\"application/json\" id=\"session\">");
     pyi_html_payload_put(payload, output);
     pyi_output_string(output, "</script><script>");
     put_blob(output, pyi_html_script, pyi_html_script_size);
     pyi_output_string(output, "</script></body></html>");
-    return 0;
 }
 
 static enum pyi_html_source_choice choice_of(const struct pyi_render_options *options)
@@ -124,12 +120,10 @@ static int render_html(struct pyi_session *session, const struct pyi_render_opti
     payload.resampled = fewer ? pyi_strbuf_get(&words).data : NULL;
     payload.share = is_by_share(session, options);
     pyi_output_init(&output, sink);
-    code = put_page(&output, &payload, err);
-    int written = pyi_output_finish(&output, code ? NULL : err);
+    put_page(&output, &payload);
+    code = pyi_output_finish(&output, err);
     bool failed = fewer && pyi_session_paths_failed(fewer);
-    if (!code && !written && failed)
-        return pyi_error_nomem(err);
-    return code ? code : written;
+    return !code && failed ? pyi_error_nomem(err) : code;
 }
 
 static int check_html(const struct pyi_render_options *options, struct pyi_error *err)

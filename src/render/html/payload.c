@@ -89,6 +89,9 @@ int pyi_html_payload_init(struct pyi_html_payload *payload, struct pyi_session *
     payload->tables.shares = base != NULL;
     bool with_self = choice != PYI_HTML_SOURCE_NONE;
     int code = pyi_html_side_place(&payload->side, session, &payload->tables, err);
+    /* Before the records are read, so that not everything is in memory at once. */
+    if (!code)
+        code = pyi_html_summary_text(&payload->side.summary, &payload->text, err);
     if (!code && base)
         code = pyi_html_side_place(&payload->base, base, &payload->tables, err);
     if (!code)
@@ -110,6 +113,7 @@ void pyi_html_payload_deinit(struct pyi_html_payload *payload)
     pyi_html_sources_deinit(&payload->sources);
     pyi_html_tables_deinit(&payload->tables);
     pyi_strbuf_deinit(&payload->title);
+    pyi_strbuf_deinit(&payload->text);
     free(payload->prefixes);
     *payload = (struct pyi_html_payload){0};
 }

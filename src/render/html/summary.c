@@ -10,11 +10,10 @@
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include "src/base/hash.h"
-#include "src/render/html/escape.h"
 #include <pyinstrument/renderer.h>
 #include <stdlib.h>
 
-enum { ROWS = 40, LINE_BYTES = 400 };
+enum { ROWS = 40, LINE_BYTES = 400, SHARES = 2000 };
 
 /* ---- which threads ---- */
 
@@ -265,12 +264,22 @@ static int copy_facts(struct pyi_session *to, const struct pyi_session *from, st
     return code;
 }
 
-/* Records in depth-first order, so that no frame begins twice. */
-static int put_sums(const struct adder *adder, struct pyi_error *err)
+struct branch {
+    double total; /* seconds of the stack and of all above it */
+    uint32_t first, next;
+};
+
+static int put_sum(const struct adder *adder, uint32_t stack, double seconds, struct pyi_error *err)
 {
-    struct branch {
-        uint32_t first, next;
-    };
+    struct pyi_number number = {.value = seconds};
+    return pyi_session_add_record(adder->to, stack, number, err);
+}
+
+/* Records in depth-first order, so that no frame begins twice. What a stack with next to no time
+ * calls is not told apart: a row of the report stands for twenty times as much, and a session
+ * may have more such stacks than there is memory for a tree of them. */
+static int put_sums(const struct adder *adder, double least, struct pyi_error *err)
+{
     struct pyi_session *to = adder->to;
     PYI_CLEANUP(pyi_cleanup_free)
     struct branch *branches = calloc((size_t)adder->top + 1, sizeof(*branches));
@@ -278,16 +287,19 @@ static int put_sums(const struct adder *adder, struct pyi_error *err)
         return pyi_error_nomem(err);
     for (uint32_t stack = adder->top; stack > 0; stack--) {
         uint32_t parent = pyi_session_stack_parent(to, stack);
+        branches[stack].total += adder->sums[stack].seconds;
+        branches[parent].total += branches[stack].total;
         branches[stack].next = branches[parent].first;
         branches[parent].first = stack;
     }
     for (uint32_t stack = 0;;) {
         const struct sum *sum = &adder->sums[stack];
-        struct pyi_number seconds = {.value = sum->seconds};
-        int code = sum->seen ? pyi_session_add_record(to, stack, seconds, err) : 0;
+        bool whole = stack && branches[stack].total < least;
+        double seconds = whole ? branches[stack].total : sum->seconds;
+        int code = whole || sum->seen ? put_sum(adder, stack, seconds, err) : 0;
         if (code)
             return code;
-        uint32_t next = branches[stack].first;
+        uint32_t next = whole ? 0 : branches[stack].first;
         while (!next && stack) {
             next = branches[stack].next;
             stack = pyi_session_stack_parent(to, stack);
@@ -311,7 +323,7 @@ static int add_up(struct pyi_html_summary *summary, struct pyi_error *err)
     if (adder.sum_count)
         code = find_root(&adder, summary, err);
     if (!code && adder.sum_count)
-        code = put_sums(&adder, err);
+        code = put_sums(&adder, summary->total / SHARES, err);
     if (code)
         return code;
     summary->added_up = adder.to;
@@ -377,31 +389,34 @@ static size_t count_lines(struct pyi_text text)
     return count;
 }
 
-int pyi_html_summary_put(const struct pyi_html_summary *summary, struct pyi_output *output,
-                         struct pyi_error *err)
+int pyi_html_summary_text(struct pyi_html_summary *summary, struct pyi_strbuf *out,
+                          struct pyi_error *err)
 {
-    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf text = {0};
     struct pyi_render_options *options = NULL;
+    struct pyi_error reason = {0};
     /* Above the tree: five lines of header, the description, an empty line. */
     size_t above = count_lines(pyi_session_target_description(summary->session)) + 6;
-    struct page page = {.text = &text, .lines = ROWS + above};
+    struct page page = {.text = out, .lines = ROWS + above};
     struct pyi_sink sink = {take_lines, &page};
     int code = pyi_render_options_new(&options, err);
     if (!code)
         code = pyi_render_options_set(options, "unicode", "true", err);
-    struct pyi_error reason = {0};
-    if (!code)
+    if (!code) {
         code = pyi_render(pyi_renderer_by_name("text"), summary->added_up, options, &sink, &reason);
+        if (page.full)
+            code = 0;
+        else if (code && err)
+            *err = reason;
+    }
     pyi_render_options_free(options);
-    if (reason.code && !page.full && err)
-        *err = reason;
-    if (code && !page.full)
+    pyi_session_free(summary->added_up);
+    summary->added_up = NULL;
+    if (code)
         return code;
-    pyi_html_markup_text(output, pyi_strbuf_get(&text));
     if (page.full)
-        pyi_output_format(output, "(the first %d rows)\n", ROWS);
+        pyi_strbuf_format(out, "(the first %d rows)\n", ROWS);
     if (summary->idle_count)
-        pyi_output_format(output, "%zu idle thread%s not shown\n", summary->idle_count,
+        pyi_strbuf_format(out, "%zu idle thread%s not shown\n", summary->idle_count,
                           summary->idle_count == 1 ? "" : "s");
-    return text.failed ? pyi_error_nomem(err) : 0;
+    return out->failed ? pyi_error_nomem(err) : 0;
 }

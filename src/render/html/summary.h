@@ -34,8 +34,9 @@ void pyi_html_summary_deinit(struct pyi_html_summary *summary);
 const struct pyi_html_span *pyi_html_span_of(const struct pyi_html_summary *summary, size_t *cursor,
                                              uint64_t record);
 
-/* Header and first rows of the text report, for readers whose browser runs no script. */
-int pyi_html_summary_put(const struct pyi_html_summary *summary, struct pyi_output *output,
-                         struct pyi_error *err) PYI_MUST_CHECK;
+/* Header and first rows of the text report, for readers whose browser runs no script; not yet
+ * escaped. To be called once: `added_up` is freed. */
+int pyi_html_summary_text(struct pyi_html_summary *summary, struct pyi_strbuf *out,
+                          struct pyi_error *err) PYI_MUST_CHECK;
 
 #endif
