@@ -8,7 +8,7 @@ import os
 import re
 
 import lab
-import page
+import pagefile
 import pyi
 import pytest
 
@@ -25,7 +25,7 @@ def write(path, session, *options):
         source = session
     done = pyi.run("--load", source, "-r", "html", *options, home=path)
     assert done.status == 0, done
-    return page.Page(done.out)
+    return pagefile.Page(done.out)
 
 
 # ---- what a session says, without the program under test ----
