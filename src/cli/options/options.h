@@ -44,6 +44,7 @@ enum pyi_option_id {
     PYI_OPT_LIST_PREV,
     PYI_OPT_DIAGNOSE,
     PYI_OPT_DUMP,
+    PYI_OPT_CORE,
     PYI_OPT_PS,
     PYI_OPT_DURATION,
     PYI_OPT_RATE,
