@@ -14,8 +14,8 @@ struct pyi_html_payload {
     struct pyi_html_side side, base; /* base: session NULL when there is none */
     enum pyi_html_source_choice choice;
     struct pyi_html_sources sources;
-    bool share;            /* comparisons are of shares, not of times */
-    const char *resampled; /* what was done to the records, NULL nothing */
+    bool share;                    /* comparisons are of shares, not of times */
+    const char *resampled;         /* what was done to the records, NULL nothing */
     struct pyi_strbuf title, text; /* text: what shows without scripts; neither is escaped */
     /* numbers of strings */
     uint32_t program, command, base_program;
