@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Numbers as the reader sees them. Never the locale's separator: the same figure must look the same in
 // the page, in the console and in a mail.
-import type { Profile } from '../model/types';
+import type { Profile } from '../model/index';
 import type { Unit } from './state';
 
 /** Decimals of a second that the interval supports: 1 ms gives 3, 100 us gives 4. */

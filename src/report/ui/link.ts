@@ -2,7 +2,7 @@
 // The place one looks at, as a fragment: #v=flame&t=1.20-3.40&f=n1532.... A link may come from anybody,
 // so everything read from it is checked; and it may belong to an earlier report of the same program, so
 // functions and stacks carry a hash of their names and are found again by it. No DOM here.
-import type { Filters, Profile, Scope } from '../model/types';
+import type { Filters, Profile, Scope } from '../model/index';
 import { type ColorMode, DEFAULT_FILTERS, type Grouping, type Patch, type Sort, type State, UNITS, VIEWS } from './state';
 import type { Unit, ViewName } from './state';
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The one store of the page. Every view reads the same selection, time range, thread set, search and
 // frame filters from here, so switching views keeps all five. Knows no view and draws nothing.
-import type { Filters, Profile, Scope } from '../model/types';
+import type { Filters, Profile, Scope } from '../model/index';
 
 export type ViewName = 'tree' | 'flame' | 'timeline' | 'functions' | 'source' | 'diff';
 export const VIEWS: ViewName[] = ['tree', 'flame', 'timeline', 'functions', 'source', 'diff'];
