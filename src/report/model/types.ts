@@ -22,6 +22,8 @@ export interface Meta {
 	sysprefixes: string[];
 	has_states: boolean;
 	idle: number;
+	/** Depth of the text report's root in every stack; 0: above all of them; -1: not told. */
+	stem: number;
 	source: 'none' | 'app' | 'all';
 	title: string;
 	diff: DiffMeta | null;
@@ -266,15 +268,44 @@ export interface Hot {
 	waiting: { total: number; func: number; node: number; line: number; share: number } | null;
 	totalTime: number;
 }
-export interface Verdict {
-	total: number;
-	running: number;
-	waiting: number;
-	gil: number;
-	unknown: number;
-	samples: number;
-	unobserved: number;
-}
 
 /** Gives the CPU back now and then; resolves when the work may go on. */
 export type Pause = () => Promise<void>;
+
+// ---- names ----------------------------------------------------------------------------------
+
+export const label = (profile: Profile, f: number): string => profile.funcs.label(f);
+export const path = (profile: Profile, f: number): string => profile.funcs.path(f);
+/** "short/path.py:12"; with `line` > 0 that line in place of the function's first one. */
+export function location(profile: Profile, f: number, line = 0): string {
+	if (!(f >= 0) || profile.funcs.kind[f] === KIND.THREAD) return '';
+	if (line > 0) {
+		const file = profile.strings[profile.funcs.short[f]];
+		return file && !file.startsWith('<') ? `${file}:${line}` : file;
+	}
+	return profile.funcs.location(f);
+}
+
+const modules = new WeakMap<Profile, string[]>();
+function moduleName(profile: Profile, f: number): string {
+	const { funcs, strings } = profile;
+	const full = funcs.path(f);
+	const frozen = /^<frozen ([^>.]+)/.exec(full);
+	if (frozen) return frozen[1];
+	if (!full || full[0] === '<') return full;
+	const packaged = /[/\\](?:site|dist)-packages[/\\]([^/\\]+)/.exec(full);
+	const standard = packaged ?? (funcs.flags[f] & FLAG.APP ? null : /[/\\]lib[^/\\]*[/\\](?:python|pypy)[\d.]+[/\\]([^/\\]+)/.exec(full));
+	let name = standard ? standard[1] : '';
+	if (!name) {
+		const pieces = strings[funcs.short[f]].split(/[/\\]/).filter((piece) => piece && piece !== '..' && piece !== '.');
+		name = pieces[0] ?? full;
+	}
+	return name.replace(/\.(?:pyc?|pyx|(?:cpython-|abi3)?[^.]*\.?so)$/, '') || name;
+}
+/** The top-level module or package of a function, by its file: what "hide module" hides. */
+export function moduleOf(profile: Profile, f: number): string {
+	if (!(f >= 0)) return '';
+	let names = modules.get(profile);
+	if (!names) modules.set(profile, (names = []));
+	return (names[f] ??= moduleName(profile, f));
+}
