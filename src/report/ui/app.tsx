@@ -178,7 +178,7 @@ function App({ profile, store, defaults, paper }: { profile: Profile; store: Sto
 		<>
 			<Header profile={profile} state={state}>
 				<Search {...props} input={search} />
-				<Menu label={`Theme: ${state.theme} ▾`} name="Theme">
+				<Menu label="Theme ▾" name={`Theme: ${state.theme}`}>
 					{(close) => <Items close={close} items={(['system', 'light', 'dark'] as Theme[]).map((theme) => ({ label: theme, checked: state.theme === theme, run: () => set({ theme }) }))} />}
 				</Menu>
 				<SaveMenu {...props} print={() => window.print()} />

@@ -78,7 +78,7 @@ export function Overview({ profile, state, set }: ViewProps) {
 	const chosen = new Set(state.scope.threads);
 	const order = [...state.scope.threads, ...profile.threads.map((_, index) => index).filter((index) => !chosen.has(index))];
 	const several = new Set(order.map((index) => profile.threads[index].process)).size > 1;
-	const seen = Math.min(6, order.length);
+	const seen = Math.min(width < 420 ? 3 : 6, order.length);
 	const label = width < 420 ? 72 : LABEL;
 	const columns = Math.max(1, Math.floor(width - label - 4));
 
@@ -193,9 +193,9 @@ export function Overview({ profile, state, set }: ViewProps) {
 			<div
 				class="lanes"
 				ref={box}
-				tabIndex={order.length > 6 ? 0 : undefined}
-				role={order.length > 6 ? 'group' : undefined}
-				aria-label={order.length > 6 ? 'Threads, scrolls' : undefined}
+				tabIndex={order.length > seen ? 0 : undefined}
+				role={order.length > seen ? 'group' : undefined}
+				aria-label={order.length > seen ? 'Threads, scrolls' : undefined}
 				style={{ height: `${seen * LANE}px` }}
 				onScroll={(event) => setScroll((event.target as HTMLElement).scrollTop)}
 			>

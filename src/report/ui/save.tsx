@@ -4,8 +4,8 @@ import { type Profile, csv, functions, pyisession, speedscope } from '../model/i
 import { type Item, Items, Menu } from './menu';
 import { type State, type ViewProps, activeView } from './state';
 
-function download(content: string | Blob, name: string, type: string): void {
-	const blob = typeof content === 'string' ? new Blob([content], { type }) : content;
+function download(content: string | string[] | Blob, name: string, type: string): void {
+	const blob = content instanceof Blob ? content : new Blob(typeof content === 'string' ? [content] : content, { type });
 	const url = URL.createObjectURL(blob);
 	const link = document.createElement('a');
 	link.href = url;

@@ -55,6 +55,7 @@ export function Search({ profile, state, set, input }: ViewProps & { input: RefO
 				onInput={(event) => type(event.currentTarget.value)}
 				onKeyDown={onKey}
 			/>
+			<div class="found" hidden={!error && !result}>
 			<span id="found" class={error ? 'warn' : 'muted'} role="status" aria-live="polite">
 				{error ? error : result ? (result.nodes ? `${plural(result.functions, 'function')}, ${plural(result.nodes, 'node')}, ${percent(result.share)} of time` : 'no match') : ''}
 			</span>
@@ -68,6 +69,7 @@ export function Search({ profile, state, set, input }: ViewProps & { input: RefO
 					</button>
 				</>
 			)}
+			</div>
 		</div>
 	);
 }
