@@ -35,7 +35,7 @@ const common = {
 async function bundle(minify) {
 	const result = await esbuild.build({
 		...common,
-		entryPoints: { report: 'ui/app.tsx', style: 'ui/theme.css' },
+		entryPoints: { report: 'ui/app.tsx' }, // which imports the style sheet,
 		// First of all, so that a test may load the very bytes that are shipped without a document.
 		inject: ['model/expose.ts'],
 		format: 'iife',

@@ -2,7 +2,7 @@
 // The flame graph: the tree's rows as boxes, with the tool bar that says how. The drawing itself is
 // icicle.ts; this file feeds it and keeps the shared selection, zoom and search in step.
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { diffTree } from '../model/diff';
+import { diffTree } from '../model/index';
 import { matches } from '../model/search';
 import type { DiffTree, Filters, Profile, Scope, ViewTree } from '../model/types';
 import { RowMenu, type Target } from '../ui/actions';
@@ -14,7 +14,6 @@ import { flameSvg } from './flame_export';
 import { type Layout, layoutTree } from './layout';
 import { labels, pictureOf } from './picture';
 import { findRow } from './rows';
-import './views.css';
 
 let lastDiff: { profile: Profile; scope: Scope; filters: Filters; share: boolean; tree: DiffTree } | null = null;
 
