@@ -24,7 +24,7 @@ function timeTerm(word: string): TimeTerm | string | null {
 	const match = /^(self|total)?([<>])=?(.*)$/.exec(word);
 	if (!match) return null;
 	const [, what, sign, amount] = match;
-	const parts = /^(\d+(?:\.\d*)?|\.\d+)(%|[a-zµ]*)$/i.exec(amount);
+	const parts = /^(\d+(?:\.\d*)?|\.\d+)(%|[a-z\u00b5]*)$/i.exec(amount);
 	if (!parts) return `${word}: write a figure such as >5% or self>10ms`;
 	const unit = parts[2].toLowerCase();
 	const value = Number(parts[1]);
