@@ -183,6 +183,28 @@ bench: all
 try: all
 	@scripts/demo $(BUILD)/pyinstrument
 
+# ---- the report's page ----------------------------------------------------------------------------
+# Only for who changes the page: dist/ is committed, and building C never looks at its sources.
+
+REPORT := src/report
+NPM ?= npm
+REPORT_MODULES := $(REPORT)/node_modules/.package-lock.json
+$(REPORT_MODULES): $(REPORT)/package-lock.json
+	cd $(REPORT) && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: report-bundle report-check report-dev
+report-bundle: $(REPORT_MODULES)
+	cd $(REPORT) && node_modules/.bin/tsc --noEmit -p . && node build.mjs
+# Without npm, and without what it installed before, there is nothing to compare with.
+report-check:
+	@if [ -e $(REPORT_MODULES) ] || command -v $(NPM) >/dev/null; then \
+		$(MAKE) --no-print-directory $(REPORT_MODULES) && cd $(REPORT) && \
+		node_modules/.bin/tsc --noEmit -p . && node build.mjs --check; \
+	else echo "report-check: skipped: npm is not installed, and dist/ is only rebuilt with it"; fi
+report-dev: $(REPORT_MODULES)
+	cd $(REPORT) && node build.mjs --dev ../../$(BUILD)/report
+
 # ---- installation -----------------------------------------------------------------------------
 
 $(COMPLETIONS): $(BUILD)/pyinstrument
@@ -231,6 +253,8 @@ help:
 	'make lint            architecture, format, exported names' \
 	'make bench           measurements side by side; never part of a check' \
 	'make fuzz            libFuzzer builds of tests/fuzz into build/fuzz' \
+	'make report-bundle   rebuild src/report/dist from its TypeScript (npm); report-check compares' \
+	'make report-dev      the page unminified, in build/report' \
 	'make try             profile a small WSGI service under load' \
 	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
 	'make format          clang-format over all C files' \
