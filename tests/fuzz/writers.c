@@ -209,7 +209,7 @@ static void check_pprof(struct pyi_text report)
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* The text between the only occurrence of `begin` and the next one of `end`. */
+/* The text between the first occurrence of `begin` and the next one of `end`. */
 static struct pyi_text between(struct pyi_text page, const char *begin, const char *end)
 {
     const char *stop = page.data + page.length;
@@ -217,7 +217,7 @@ static struct pyi_text between(struct pyi_text page, const char *begin, const ch
     require(from != NULL);
     from += strlen(begin);
     const char *to = memmem(from, (size_t)(stop - from), end, strlen(end));
-    require(to != NULL && !memmem(from, (size_t)(stop - from), begin, strlen(begin)));
+    require(to != NULL);
     return (struct pyi_text){from, (size_t)(to - from)};
 }
 
@@ -241,8 +241,8 @@ static void check_json(struct pyi_text json)
     free(copy);
 }
 
-/* Whatever the names, the page has the elements it was given and no other: the only '<' of what
- * varies is in markup of ours. */
+/* Whatever the names, the page has the elements it was given and no other: nothing that varies has
+ * a '<'. Title, text and data stand in this order, each behind what cannot contain its begin tag. */
 static void check_page(struct pyi_text page)
 {
     static const char data[] = "<script type=\"application/json\" id=\"session\">";
