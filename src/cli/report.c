@@ -5,6 +5,7 @@
  * Whether the session was loaded or just recorded makes no difference here. */
 #include "src/cli/report.h"
 #include "src/base/error.h"
+#include "src/base/invoker.h"
 #include "src/base/output.h"
 #include "src/base/text.h"
 #include "src/cli/progress.h"
@@ -421,6 +422,7 @@ static int write_page(const struct pyi_console *console, const struct pyi_report
     PYI_CLEANUP(pyi_cleanup_close) int fd = mkostemps(path, (int)strlen(".html"), O_CLOEXEC);
     if (fd < 0)
         return pyi_error_os(err, errno, "cannot create a file in %s", folder);
+    pyi_guise_give(fd);
     int code = render_to(report, session, pyi_sink_fd(&fd), &lines, err);
     if (code) {
         unlink(path);
