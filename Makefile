@@ -56,7 +56,7 @@ UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 FUZZ_SRC := $(sort $(filter-out tests/fuzz/standalone_driver.c,$(wildcard tests/fuzz/*.c)))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 FAULT_BIN := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/test_*.c))
-HELPER_BIN := $(patsubst tests/live/%.c,$(BUILD)/tests/live/%,$(wildcard tests/live/*.c))
+HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/live/*.c tests/report/*.c))
 MAN_PAGES := $(wildcard src/cli/*.1 src/cli/*.5)
 COMPLETIONS := $(BUILD)/completions/pyinstrument.bash $(BUILD)/completions/_pyinstrument \
 	$(BUILD)/completions/pyinstrument.fish
@@ -136,6 +136,10 @@ $(BUILD)/tests/fault/%: tests/fault/%.c tests/fault/inject.c tests/fault/inject.
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fault/inject.c $(BUILD)/libpyinstrument.a $(FAULT_WRAPS) \
 		$(LDFLAGS) -lcmocka $(LDLIBS)
+
+$(filter $(BUILD)/tests/report/%,$(HELPER_BIN)): $(BUILD)/tests/report/%: tests/report/%.c $(BUILD)/libpyinstrument.a
+	@mkdir -p $(@D)
+	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
 
 $(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)

@@ -122,21 +122,27 @@ export class RowTable implements Rows {
 		}
 	}
 
-	/** Links children: the most time first, equal ones as first seen. */
-	link(): void {
+	/** Links children: the most time first, equal ones as first seen. Rows `drop` names stay out, with all below. */
+	link(drop: ((row: number) => boolean) | null): void {
 		const { n, parent, total, seen, base } = this;
 		const first = (this.first = new Int32Array(n).fill(-1));
 		const next = (this.next = new Int32Array(n).fill(-1));
 		const begin = new Int32Array(n + 1);
-		for (let row = 1; row < n; row++) if (parent[row] >= 0) begin[parent[row] + 1]++;
+		const wanted = new Uint8Array(n);
+		for (let row = 1; row < n; row++) {
+			if (parent[row] < 0 || (drop && drop(row))) continue;
+			wanted[row] = 1;
+			begin[parent[row] + 1]++;
+		}
 		for (let row = 0; row < n; row++) begin[row + 1] += begin[row];
 		const fill = begin.slice(0, n);
-		const children = new Int32Array(n);
-		for (let row = 1; row < n; row++) if (parent[row] >= 0) children[fill[parent[row]]++] = row;
+		const children = new Int32Array(begin[n]);
+		for (let row = 1; row < n; row++) if (wanted[row]) children[fill[parent[row]]++] = row;
 		const before = (a: number, b: number) => total[b] - total[a] || (seen[a] === seen[b] ? base[b] - base[a] || a - b : seen[a] - seen[b]);
 		for (let row = 0; row < n; row++) {
 			const from = begin[row];
 			const to = begin[row + 1];
+			if (from === to) continue;
 			if (to - from > 24) {
 				children.subarray(from, to).sort(before);
 			} else {

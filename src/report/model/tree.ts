@@ -242,15 +242,18 @@ function nameRows(making: Making): void {
 	for (const [row, f] of best) rows.func[row] = f;
 }
 
-/** One [self] row below every row with time of its own. Then a row that has nothing else loses it again. */
-function addSelfRows(profile: Profile, rows: RowTable): void {
+/**
+ * One [self] row below every row that has time of its own and other children: alone it says nothing. `least`:
+ * microseconds below which it would be removed again at once.
+ */
+function addSelfRows(profile: Profile, rows: RowTable, least: number): void {
 	const { funcs } = profile;
 	const place = funcs.ident[funcs.self];
 	const n = rows.n;
 	const hasChild = new Uint8Array(n);
 	for (let row = 1; row < n; row++) if (rows.parent[row] >= 0) hasChild[rows.parent[row]] = 1;
 	for (let row = 0; row < n; row++) {
-		if (rows.seen[row] === Infinity || !hasChild[row]) continue;
+		if (rows.seen[row] === Infinity || !hasChild[row] || (rows.own[row] < least && rows.base[row] < least)) continue;
 		const f = rows.func[row];
 		if (f >= 0 && funcs.flags[f] & FLAG.LEAF) continue;
 		const self = rows.below(row, place, funcs.self, 0, rows.node[row], rows.thread[row]);
@@ -284,21 +287,15 @@ interface Finished {
 }
 
 /** Sums, order, the list of processors, and the numbering in display order. */
-function finish(profile: Profile, rows: RowTable, filters: Filters, totalTime: number, pickRoot: () => number, scale = 0): Finished | null {
+function finish(profile: Profile, rows: RowTable, filters: Filters, totalTime: number, root: number, scale = 0): Finished | null {
 	const { funcs } = profile;
-	rows.sum();
-	rows.link();
-	let root = pickRoot();
 	if (root < 0) return null;
+	rows.sum();
 	rows.parent[root] = -1;
-	rows.next[root] = -1;
 	const whole = scale ? Math.max(rows.total[root], rows.base[root] * scale) : rows.total[root];
 	const denominator = whole <= 0 ? 1e-44 : whole;
-	if (filters.threshold > 0)
-		prune(rows, root, (row) => {
-			const time = scale ? Math.max(rows.total[row], rows.base[row] * scale) : rows.total[row];
-			return time / denominator < filters.threshold;
-		});
+	const small = (row: number) => (scale ? Math.max(rows.total[row], rows.base[row] * scale) : rows.total[row]) / denominator < filters.threshold;
+	rows.link(filters.threshold > 0 ? small : null);
 	if (filters.profiler) {
 		root = belowLauncher(profile, rows, root);
 		rows.parent[root] = -1;
@@ -504,25 +501,27 @@ export function build(profile: Profile, scope: Scope, filters: Filters, compare:
 	}
 	nameRows(making);
 	const ownOfRoot = rows.seen[0] !== Infinity;
-	addSelfRows(profile, rows);
-	let totalTime: number;
-	if (keep) totalTime = timeInScope(profile, scope);
-	else {
-		totalTime = 0;
-		for (let row = 0; row < rows.n; row++) totalTime += rows.own[row];
-		totalTime /= MICRO;
-	}
+	let own = 0;
+	for (let row = 0; row < rows.n; row++) own += rows.own[row];
+	// With room for rounding: what is a hair too small is made and then removed by the exact rule.
+	addSelfRows(profile, rows, compare ? 0 : own * filters.threshold * 0.999);
+	const totalTime = keep ? timeInScope(profile, scope) : own / MICRO;
 	const pick = (): number => {
 		if (rows.n === 1 && !ownOfRoot) return -1;
-		if (heads.size === 1 && !bare && rows.first[0] >= 0 && rows.next[rows.first[0]] < 0) return rows.first[0];
-		// A single record without a frame: all there is, is [self].
-		if (!heads.size && bare === 1 && rows.n === 1) {
-			rows.func[0] = funcs.self;
-			return 0;
+		if (heads.size === 1 && !bare && !ownOfRoot) {
+			let only = -1;
+			for (let row = 1; row < rows.n; row++)
+				if (rows.parent[row] === 0) {
+					if (only >= 0) return 0;
+					only = row;
+				}
+			if (only >= 0) return only;
 		}
+		// A single record without a frame: all there is, is [self].
+		if (!heads.size && bare === 1 && rows.n === 1) rows.func[0] = funcs.self;
 		return 0;
 	};
-	const finished = finish(profile, rows, filters, totalTime, pick, scale);
+	const finished = finish(profile, rows, filters, totalTime, pick(), scale);
 	if (!finished) return { error, totalTime };
 	if (error && !finished.tree.error) finished.tree.error = error;
 	return finished;
@@ -649,9 +648,9 @@ export function invertedTree(profile: Profile, scope: Scope, filters: Filters): 
 		}
 	}
 	if (rows.n === 1) return emptyTree(totalTime, error);
-	const finished = finish(profile, rows, { ...filters, profiler: false, selfRows: false, collapse: 'off', threshold: 0 }, totalTime, () =>
-		rows.first[0] >= 0 && rows.next[rows.first[0]] < 0 ? rows.first[0] : 0,
-	);
+	let only = -1;
+	for (let row = 1; row < rows.n && only !== 0; row++) if (rows.parent[row] === 0) only = only < 0 ? row : 0;
+	const finished = finish(profile, rows, { ...filters, profiler: false, selfRows: false, collapse: 'off', threshold: 0 }, totalTime, only > 0 ? only : 0);
 	if (finished && error) finished.tree.error = error;
 	return finished ? finished.tree : emptyTree(totalTime, error);
 }

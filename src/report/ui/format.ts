@@ -29,6 +29,11 @@ export function integer(value: number): string {
 	return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, '\u202f');
 }
 
+/** "1 sample", "2 samples" */
+export function plural(count: number, word: string): string {
+	return `${integer(count)} ${word}${Math.round(count) === 1 ? '' : 's'}`;
+}
+
 /** A duration in prose: 480 ms, 4.08 s, 3 min 07 s, 2 h 05 min. */
 export function duration(value: number): string {
 	if (value < 0.0005) return `${Math.round(value * 1e6)} µs`;

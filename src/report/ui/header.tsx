@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren } from 'preact';
 import type { Profile } from '../model/index';
 import { type States, statesOf } from './derived';
-import { decimals, duration, integer, percent, wholePercent } from './format';
+import { decimals, duration, integer, percent, plural, wholePercent } from './format';
 import type { State } from './state';
 
 /** One line of text with a button that shows it all, when it does not fit. */
@@ -37,18 +37,18 @@ export function trust(profile: Profile): { text: string; warn: boolean }[] {
 	const taken = meta.samples + meta.missed;
 	if (meta.missed > 0) {
 		const share = meta.missed / Math.max(1, taken);
-		out.push({ text: `${integer(meta.missed)} samples missed (${percent(share)})`, warn: share > 0.01 });
+		out.push({ text: `${plural(meta.missed, 'sample')} missed (${percent(share)})`, warn: share > 0.01 });
 	}
 	if (meta.lost > 0) {
 		const share = meta.lost / Math.max(1, meta.samples + meta.lost);
-		out.push({ text: `${integer(meta.lost)} stacks could not be read (${percent(share)})`, warn: share > 0.01 });
+		out.push({ text: `${plural(meta.lost, 'stack')} could not be read (${percent(share)})`, warn: share > 0.01 });
 	}
-	if (meta.truncated > 0) out.push({ text: `${integer(meta.truncated)} stacks truncated`, warn: true });
+	if (meta.truncated > 0) out.push({ text: `${plural(meta.truncated, 'stack')} truncated`, warn: true });
 	if (meta.unobserved > 0) {
 		const share = meta.unobserved / Math.max(meta.duration, 1e-9);
 		out.push({ text: `${duration(meta.unobserved)} not observed (${percent(share)})`, warn: share > 0.01 });
 	}
-	if (meta.samples > 0 && meta.samples < 20) out.push({ text: `only ${integer(meta.samples)} samples: all shares are rough`, warn: true });
+	if (meta.samples > 0 && meta.samples < 20) out.push({ text: `only ${plural(meta.samples, 'sample')}: all shares are rough`, warn: true });
 	return out;
 }
 
@@ -69,7 +69,7 @@ export function facts(profile: Profile): ComponentChildren[] {
 	const cpu = meta.duration > 0 ? meta.cpu_time / meta.duration : 0;
 	const out: ComponentChildren[] = [
 		<b title="Duration of the recording">{meta.duration.toFixed(meta.duration < 10 ? Math.min(3, decimals(meta.interval_us)) : 1)} s</b>,
-		<span>{integer(meta.samples)} samples</span>,
+		<span>{plural(meta.samples, 'sample')}</span>,
 	];
 	if (meta.interval_us > 0) out.push(<span title="Sampling interval">every {interval(meta.interval_us)}</span>);
 	out.push(<span title={`${meta.cpu_time.toFixed(3)} s of CPU time in ${meta.duration.toFixed(3)} s`}>CPU {wholePercent(cpu)}</span>);
@@ -138,7 +138,7 @@ export function Header({ profile, state, children }: HeaderProps) {
 				</ul>
 				<div class="tools">{children}</div>
 			</div>
-			{meta.command && meta.command !== meta.program && <Command text={meta.command} />}
+			{meta.command && meta.command !== meta.program && meta.command !== `Program: ${meta.program}` && <Command text={meta.command} />}
 			<div class="verdict">
 				<strong>{verdict(profile, states)}</strong>
 				{meta.has_states && states.total > 0 && (

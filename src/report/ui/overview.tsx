@@ -113,7 +113,6 @@ export function Overview({ profile, state, set }: ViewProps) {
 			const thread = profile.threads[order[lane]];
 			const top = lane * LANE - scroll;
 			const inScope = chosen.has(order[lane]);
-			context.globalAlpha = inScope ? 1 : 0.45;
 			context.fillStyle = color(inScope ? '--text' : '--muted');
 			context.save();
 			context.beginPath();
@@ -122,6 +121,7 @@ export function Overview({ profile, state, set }: ViewProps) {
 			const name = threadName(thread);
 			context.fillText(several ? `${profile.processes[thread.process]?.pid ?? ''} ${name}` : name, 0, top + LANE / 2);
 			context.restore();
+			context.globalAlpha = inScope ? 1 : 0.45;
 			context.fillStyle = color('--raised');
 			context.fillRect(label, top + 2, columns, LANE - 4);
 			paintLane(context, laneOf(thread, from, to, columns), label, top + 2, columns, LANE - 4, (to - from) / columns, colors);

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import { matches } from '../model/index';
 import { foundOf, treeOf } from './derived';
-import { integer, percent } from './format';
+import { percent, plural } from './format';
 import { type ViewProps, activeView } from './state';
 
 export function Search({ profile, state, set, input }: ViewProps & { input: RefObject<HTMLInputElement | null> }) {
@@ -36,7 +36,6 @@ export function Search({ profile, state, set, input }: ViewProps & { input: RefO
 			activeView().focus?.();
 		}
 	};
-	const plural = (count: number, word: string) => `${integer(count)} ${word}${count === 1 ? '' : 's'}`;
 	const filter = (mode: 'only' | 'exclude') => set({ filters: { ...state.filters, match: { query: state.search, mode } }, search: '' });
 	const error = found?.error;
 	return (

@@ -6,6 +6,7 @@ import { location } from '../model/types';
 import { threadName } from '../ui/overview';
 import { duration, integer, KIND_NAMES, wholePercent } from '../ui/format';
 import { clamp, Fitter, hatch, niceStep, type Palette, palette, Reader, Surface, Tip } from './canvas';
+import { Columns } from './columns';
 import { labels } from './picture';
 
 const RULER = 24;
@@ -15,6 +16,8 @@ const ROW = 15;
 const GAP = 8;
 const LABEL_FROM = 24;
 const BUILD_MS = 12;
+const RESOLUTION = 0.75; // buckets per pixel: a box and the rest of a bucket stay below two per pixel
+const MATCH = 9;
 const STATE_NAMES = ['unknown', 'on CPU', 'waiting', 'waiting for the GIL'];
 
 export interface LaneInput {
@@ -60,7 +63,7 @@ export class Lanes {
 	private focused: Focus | null = null;
 	private fitter: Fitter | null = null;
 	private font = '';
-	private drawn: { lane: number; y: number; box: Box }[] = [];
+	private drawn: { lane: number; top: number; boxes: Box[] }[] = [];
 	private drag: { kind: 'range' | 'pan'; x: number; y: number; from: number; to: number; top: number; start: number; moved: boolean } | null = null;
 	private draft: [number, number] | null = null;
 	private matchNodes: Int32Array | null = null;
@@ -252,31 +255,34 @@ export class Lanes {
 		if (last <= first) {
 			return;
 		}
-		const boxes = index.query(this.from, this.to, width, first, last);
+		const boxes = index.query(this.from, this.to, width * RESOLUTION, first, last - 1);
 		const kinds = profile.funcs.kind;
 		const wide: Box[] = [];
-		/* one colour after the other, as in the flame graph */
 		const sorted: Box[][] = [];
+		/* what is narrow goes through a picture one pixel high per row: its cost is the pixels, not the boxes */
+		const narrow = new Columns(width, this.surface.ratio, last - first);
+		const scale = width / (this.to - this.from);
 		for (const box of boxes) {
 			const found = match !== null && box.func >= 0 && match[box.func] === 1;
-			const key = found ? 18 : (box.func >= 0 ? kinds[box.func] : 7) * 2 + (box.merged > 1 ? 1 : 0);
-			(sorted[key] ||= []).push(box);
+			const key = found ? MATCH : box.func >= 0 ? kinds[box.func] : 7;
+			const left = Math.max(0, (box.begin - this.from) * scale);
+			const right = Math.min(width, (box.end - this.from) * scale);
+			if (right - left < 4 || box.merged > 1) {
+				narrow.put(box.depth - first, left, right, (found ? colours.match : colours.kinds[key]).strong);
+			} else {
+				(sorted[key] ||= []).push(box);
+			}
 		}
+		narrow.draw(context, strip + STRIP + first * ROW, ROW);
 		sorted.forEach((group, key) => {
-			const tone = key === 18 ? colours.match : colours.kinds[key >> 1];
-			for (const strong of [false, true]) {
-				context.fillStyle = strong ? tone.strong : tone.fill;
-				for (const box of group) {
-					const left = Math.max(0, this.xOf(box.begin));
-					const right = Math.min(width, this.xOf(box.end));
-					if ((right - left < 4 || box.merged > 1) !== strong) {
-						continue;
-					}
-					const y = strip + STRIP + box.depth * ROW;
-					context.fillRect(left, y, Math.max(0.5, right - left - (strong ? 0 : 1)), ROW - 1);
-					if (right - left >= LABEL_FROM && box.merged <= 1) {
-						wide.push(box);
-					}
+			const tone = key === MATCH ? colours.match : colours.kinds[key];
+			context.fillStyle = tone.fill;
+			for (const box of group) {
+				const left = Math.max(0, this.xOf(box.begin));
+				const right = Math.min(width, this.xOf(box.end));
+				context.fillRect(left, strip + STRIP + box.depth * ROW, right - left - 1, ROW - 1);
+				if (right - left >= LABEL_FROM) {
+					wide.push(box);
 				}
 			}
 			if (tone.hatched) {
@@ -305,9 +311,9 @@ export class Lanes {
 			context.fillText(fitter.fit(name(box.func), Math.min(width, this.xOf(box.end)) - left - 6), left + 3, strip + STRIP + box.depth * ROW + ROW / 2);
 		}
 		context.lineWidth = 2;
+		this.drawn.push({ lane: at, top: strip + STRIP, boxes });
 		for (const box of boxes) {
 			const y = strip + STRIP + box.depth * ROW;
-			this.drawn.push({ lane: at, y, box });
 			const focus = this.focused;
 			const chosen = focus && focus.lane === at && focus.box.depth === box.depth && focus.box.begin >= box.begin && focus.box.begin < box.end;
 			const same = selected && box.func === selected.func;
@@ -367,9 +373,15 @@ export class Lanes {
 			return null;
 		}
 		let best: { lane: number; y: number; box: Box } | null = null;
-		for (const entry of this.drawn) {
-			if (y >= entry.y && y < entry.y + ROW && x >= this.xOf(entry.box.begin) && x < Math.max(this.xOf(entry.box.end), this.xOf(entry.box.begin) + 1)) {
-				best = entry;
+		for (const { lane, top, boxes } of this.drawn) {
+			const depth = Math.floor((y - top) / ROW);
+			if (depth < 0 || depth >= this.lanes[lane].rows) {
+				continue;
+			}
+			for (const box of boxes) {
+				if (box.depth === depth && x >= this.xOf(box.begin) && x < Math.max(this.xOf(box.end), this.xOf(box.begin) + 1)) {
+					best = { lane, y: top + depth * ROW, box };
+				}
 			}
 		}
 		return best;
@@ -513,7 +525,7 @@ export class Lanes {
 		if (!index || depth < 0 || depth >= index.depth) {
 			return [];
 		}
-		return index.query(this.from, this.to, this.surface.width, depth, depth + 1).sort((a, b) => a.begin - b.begin);
+		return index.query(this.from, this.to, this.surface.width, depth, depth).sort((a, b) => a.begin - b.begin);
 	}
 
 	private around(lane: number, depth: number, t: number): Box | null {

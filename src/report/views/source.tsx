@@ -54,15 +54,16 @@ export function listing(profile: Profile, scope: Scope, func: number, by: 'total
 	const bare = [...heat.keys()].filter((line) => line > 0).sort((a, b) => a - b);
 	let next = 0;
 	let reached = 0;
+	const holes = !!source?.parts.some((part) => part.text);
 	const bareUpTo = (line: number): void => {
 		while (next < bare.length && bare[next] < line) {
-			if (bare[next] > reached + 1) {
+			if (holes && bare[next] > reached + 1) {
 				rows.push({ line: 0, text: null, to: bare[next] - 1, heat: null, owner: -1 });
 			}
 			reached = bare[next];
 			place(bare[next++], null);
 		}
-		if (line < Infinity && line > reached + 1) {
+		if (holes && line < Infinity && line > reached + 1) {
 			rows.push({ line: 0, text: null, to: line - 1, heat: null, owner: -1 });
 			reached = line - 1;
 		}
@@ -202,8 +203,8 @@ export function SourceView({ profile, state, set }: ViewProps) {
 			own.textContent = amount(heat?.self ?? 0);
 			total.textContent = amount(heat?.total ?? 0);
 			number.textContent = row.line ? String(row.line) : '\u22ef';
-			text.textContent = row.line ? row.text ?? '' : `up to line ${row.to}: not embedded`;
-			text.className = row.line ? 's-text' : 's-text muted';
+			text.textContent = row.line ? (row.text ?? (row.owner >= 0 ? `in ${labels(profile)(row.owner)}` : '')) : `up to line ${row.to}: not embedded`;
+			text.className = row.text === null ? 's-text muted' : 's-text';
 			element.setAttribute('aria-selected', String(at === current));
 			element.setAttribute('aria-label', row.line ? `line ${row.line}, ${heat ? `self ${own.textContent || 0}, total ${total.textContent || 0}` : 'no time'}: ${row.text ?? ''}` : text.textContent);
 			(more as HTMLElement).hidden = !heat || (!heat.callers.length && !heat.calls.length);

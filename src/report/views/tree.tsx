@@ -5,7 +5,7 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { type ViewTree, type Profile, label, location, matches, path } from '../model/index';
 import { RowMenu, type Target } from '../ui/actions';
 import { foundOf, treeOf } from '../ui/derived';
-import { heat, integer, percent, time } from '../ui/format';
+import { heat, percent, plural, time } from '../ui/format';
 import { type Sort, type State, type ViewProps, lend } from '../ui/state';
 import { VirtualList } from './list';
 import { type Listed, OpenRows, findRow } from './rows';
@@ -196,8 +196,7 @@ class TreeBody {
 			parts.total.textContent = parts.self.textContent = parts.where.textContent = '';
 			parts.toggle.textContent = open ? '▾' : '▸';
 			const which = group.libraries.slice(0, 3).join(', ') + (group.libraries.length > 3 ? ', …' : '');
-			parts.name.textContent = `${group.frames} frames hidden (${which})`;
-			if (open) parts.name.textContent = `${group.frames} frames shown (${which})`;
+			parts.name.textContent = `${plural(group.frames - 1, 'frame')} ${open ? 'shown' : 'hidden'}${which ? ` (${which})` : ''}`;
 			element.title = open ? 'Hide these frames again' : 'Show the frames of this group; Alt: with everything below';
 			element.setAttribute('aria-expanded', String(open));
 			element.setAttribute('aria-label', parts.name.textContent);
@@ -228,11 +227,11 @@ class TreeBody {
 			if (leaf) element.removeAttribute('aria-expanded');
 			else element.setAttribute('aria-expanded', String(open));
 		}
-		const name = func < 0 ? 'all threads' : label(profile, func);
+		const name = func < 0 ? 'all threads' : label(profile, func) || '(no name)';
 		const where = func < 0 ? '' : location(profile, func, tree.line[row]);
 		parts.name.textContent = name;
 		parts.where.textContent = kind === 7 ? '' : where;
-		const samples = `${integer(count)} ${Math.round(count) === 1 ? 'sample' : 'samples'}`;
+		const samples = plural(count, 'sample');
 		const doubt = count < 5 ? `~ an estimate: it stands on ${samples}` : samples;
 		element.title = `${name}\n${func < 0 || kind === 7 ? '' : `${path(profile, func)}\n`}${percent(share)} of the total, ${doubt}`;
 		const spoken = unit === 's' ? ' seconds' : '';
@@ -329,6 +328,7 @@ export function TreeView({ profile, state, set }: ViewProps) {
 	useLayoutEffect(() => {
 		const own = body.current!;
 		const fresh = own.tree === undefined;
+		const focused = own.hasFocus;
 		own.show(tree, state, kept);
 		const chosen = state.selection;
 		if (chosen && own.listed.n) {
@@ -339,6 +339,8 @@ export function TreeView({ profile, state, set }: ViewProps) {
 				if (row >= 0) reveal(row, false);
 			}
 		}
+		// The elements were given other rows: the keyboard stays with the active one.
+		if (focused && own.listed.n) own.elementOf(own.active)?.focus({ preventScroll: true });
 	});
 
 	function reveal(row: number, focus: boolean): void {
