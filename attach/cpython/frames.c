@@ -47,15 +47,19 @@ static int plan_chunks(struct pyi_tracked *thread, struct pyi_copy *copy, struct
     return 0;
 }
 
-/* The newest chunk from an address on. */
+/* The newest chunk from an address on, and when that is its start, the end of the one below. */
 static int plan_top(struct pyi_tracked *thread, struct pyi_copy *copy, pyi_addr from,
                     struct pyi_error *err)
 {
     struct pyi_view *view = &thread->view;
     const struct pyi_chunk *newest = &thread->chunks[0];
-    view->chunk_count = 1;
+    size_t length;
+    pyi_addr tail = pyi_join_tail(thread, from, &length);
+    view->chunk_count = length > 0 ? 2 : 1;
     view->entire = from == newest->address && thread->chunk_count == 1;
-    return pyi_copy_add(copy, from, newest->used - (from - newest->address), 0, &view->chunks, err);
+    int rc =
+        pyi_copy_add(copy, from, newest->used - (from - newest->address), 0, &view->chunks, err);
+    return rc == 0 && length > 0 ? pyi_copy_add(copy, tail, length, 0, NULL, err) : rc;
 }
 
 /* A few code objects per sample are compared with what the cache holds. */

@@ -76,21 +76,47 @@ static size_t equal_bytes(const uint8_t *a, const uint8_t *b, size_t length)
     return at;
 }
 
+/* Whether frame `at` of the last stack is as it was, in what was copied. */
+static bool stands(const struct pyi_cpython *python, const struct pyi_tracked *thread, size_t at)
+{
+    const struct pyi_join *join = &thread->join;
+    const struct pyi_frame *frame = &thread->last[at];
+    pyi_addr end = frame->address + python->layout.iframe_localsplus + 8;
+    bool same = frame->chunk == 1 ? end <= join->end
+                                  : frame->chunk == 2 && join->tail_end != 0 &&
+                                        frame->address >= join->tail_at && end <= join->tail_end;
+    return same && frame->clean && frame->entry->valid &&
+           frame->entry->version == frame->entry_version;
+}
+
 bool pyi_join_stands(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address)
 {
     struct pyi_join *join = &thread->join;
-    if (address < join->chunk || address >= join->end)
+    uint32_t chunk = address >= join->chunk && address < join->end ? 1
+                     : join->tail_end != 0 && address >= join->tail_at && address < join->tail_end
+                         ? 2
+                         : 0;
+    if (chunk == 0)
         return false;
     /* Callers lie below their callees, so the place in the last stack only moves on. */
-    while (join->at < thread->last_count &&
-           (thread->last[join->at].chunk != 1 || thread->last[join->at].address > address))
-        join->at++;
-    if (join->at >= thread->last_count)
-        return false;
-    const struct pyi_frame *frame = &thread->last[join->at];
-    return frame->address == address && frame->clean &&
-           address + python->layout.iframe_localsplus + 8 <= join->end && frame->entry->valid &&
-           frame->entry->version == frame->entry_version;
+    size_t at = join->at;
+    while (at < thread->last_count &&
+           (thread->last[at].chunk < chunk ||
+            (thread->last[at].chunk == chunk && thread->last[at].address > address)))
+        at++;
+    join->at = at;
+    return at < thread->last_count && thread->last[at].chunk == chunk &&
+           thread->last[at].address == address && stands(python, thread, at);
+}
+
+pyi_addr pyi_join_tail(const struct pyi_tracked *thread, pyi_addr from, size_t *length)
+{
+    *length = 0;
+    if (thread->chunk_count < 2 || from != thread->chunks[0].address)
+        return 0;
+    const struct pyi_chunk *chunk = &thread->chunks[1];
+    *length = chunk->used < PYI_JOIN_TAIL ? chunk->used : PYI_JOIN_TAIL;
+    return chunk->address + chunk->used - *length;
 }
 
 /* The thread state must describe the chunk that was copied, and its top must be in the copy. */
@@ -142,36 +168,67 @@ static bool others_stand(struct pyi_cpython *python, struct pyi_tracked *thread,
 /* Whether one more frame below stands in what was copied. */
 static bool is_anchored(const struct pyi_tracked *thread, size_t at, pyi_addr from)
 {
+    const struct pyi_join *join = &thread->join;
     for (size_t i = at + 1; i < thread->last_count; i++)
         if (thread->last[i].chunk != 0)
-            return thread->last[i].chunk == 1 && thread->last[i].address >= from;
+            return thread->last[i].chunk == 1 ? thread->last[i].address >= from
+                                              : thread->last[i].chunk == 2 && join->tail_end != 0 &&
+                                                    thread->last[i].address >= join->tail_at;
     return false;
 }
 
-int pyi_join_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size_t *at,
+/* How far the images still hold. */
+static void compare(struct pyi_tracked *thread)
+{
+    struct pyi_join *join = &thread->join;
+    const struct pyi_view *view = &thread->view;
+    const struct pyi_piece *piece = &view->copy->pieces[view->chunks];
+    const uint8_t *bytes = view->copy->bytes + piece->offset;
+    size_t skip = piece->address - join->chunk;
+    size_t both = join->image_length > skip ? join->image_length - skip : 0;
+    if (both > piece->length)
+        both = piece->length;
+    join->end = piece->address + (both > 0 ? equal_bytes(join->image + skip, bytes, both) : 0);
+    join->tail_end = 0;
+    if (view->chunk_count < 2)
+        return;
+    const struct pyi_piece *tail = piece + 1;
+    size_t equal = 0;
+    if (tail->complete && tail->address == join->tail_at && tail->length == join->tail_length)
+        equal = equal_bytes(join->tail, view->copy->bytes + tail->offset, tail->length);
+    join->tail_end = tail->address + equal;
+    if (equal + 8 <= tail->length) /* something below the newest chunk is not what it was */
+        join->end = piece->address;
+}
+
+int pyi_join_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size_t *at, bool *walked,
                   struct pyi_error *err)
 {
     struct pyi_join *join = &thread->join;
     const struct pyi_view *view = &thread->view;
-    const struct pyi_piece piece = view->copy->pieces[view->chunks];
+    pyi_addr from = view->copy->pieces[view->chunks].address;
     /* Freed code objects may be at the addresses of those that stand: all are compared then. */
     if (join->generation != python->generation)
         return pyi_error_set(err, PYI_E_TORN, "code objects were freed");
-    int rc = check_state(python, thread, &piece, err);
+    int rc = check_state(python, thread, &view->copy->pieces[view->chunks], err);
     if (rc != 0)
         return rc;
-    size_t skip = piece.address - join->chunk;
-    size_t both = join->image_length > skip ? join->image_length - skip : 0;
-    if (both > piece.length)
-        both = piece.length;
-    join->end =
-        piece.address + equal_bytes(join->image + skip, view->copy->bytes + piece.offset, both);
+    compare(thread);
     join->at = 0;
     rc = pyi_frames_walk(python, thread, view->state, err);
-    if (rc != 0)
+    *walked = rc == 0;
+    if (pyi_is_fatal(rc))
         return rc;
-    if (join->at >= thread->last_count ||
-        (!view->entire && !is_anchored(thread, join->at, piece.address)) ||
+    if (rc != 0) {
+        /* The record of an entry from C is overwritten, or a generator was left: what is above may
+         * be found from below. */
+        thread->frame_count = 0;
+        thread->from_shim = false;
+        for (join->at = 0; join->at < thread->last_count; join->at++)
+            if (stands(python, thread, join->at))
+                break;
+    }
+    if (join->at >= thread->last_count || (!view->entire && !is_anchored(thread, join->at, from)) ||
         !others_stand(python, thread, join->at))
         return pyi_error_set(err, PYI_E_TORN, "too little of the last stack stands");
     bool full = false;
@@ -206,6 +263,19 @@ static bool keep_frames(struct pyi_tracked *thread, size_t count, size_t at)
     return true;
 }
 
+/* Keeps the end of the chunk below as piece `at` of the copy has it, if it has all of it. */
+static void keep_tail(struct pyi_tracked *thread, const struct pyi_copy *copy, size_t at)
+{
+    struct pyi_join *join = &thread->join;
+    size_t length;
+    pyi_addr from = pyi_join_tail(thread, thread->chunks[0].address, &length);
+    const uint8_t *bytes = length > 0 ? pyi_copy_at(copy, at, from, length) : NULL;
+    join->tail_at = bytes != NULL ? from : 0;
+    join->tail_length = bytes != NULL ? length : 0;
+    if (bytes != NULL)
+        memcpy(join->tail, bytes, length);
+}
+
 /* Notes how far down the stack moves. `address` 0: below the newest chunk. */
 static void note_lowest(struct pyi_cpython *python, struct pyi_join *join, pyi_addr address)
 {
@@ -238,7 +308,7 @@ int pyi_join_accept(struct pyi_cpython *python, struct pyi_tracked *thread, size
     struct pyi_join *join = &thread->join;
     const struct pyi_copy *copy = thread->view.copy;
     size_t count = thread->frame_count - 1;
-    pyi_addr ground = thread->last[at].address;
+    pyi_addr ground = thread->last[at].chunk == 1 ? thread->last[at].address : join->chunk;
     if (join->off_stack > 0)
         for (size_t i = 0; i < at; i++)
             join->off_stack -= thread->last[i].chunk == 0;
@@ -247,6 +317,8 @@ int pyi_join_accept(struct pyi_cpython *python, struct pyi_tracked *thread, size
     if (!keep_frames(thread, count, at) ||
         !keep_image(join, copy, &copy->pieces[thread->view.chunks], join->end))
         return pyi_error_nomem(err);
+    if (thread->view.chunk_count > 1 && join->tail_end < join->tail_at + join->tail_length)
+        keep_tail(thread, copy, thread->view.chunks + 1);
     join->misses = 0;
     note_lowest(python, join, ground);
     return 0;
@@ -258,13 +330,19 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     struct pyi_join *join = &thread->join;
     const struct pyi_view *view = &thread->view;
     bool known = thread->last_count > 0;
-    pyi_addr lowest = 0;
+    pyi_addr lowest = 0, tail_from = 0;
+    size_t tail_length = 0, anchored = 0;
+    bool tail_stands = false;
+    if (thread->chunk_count > 1)
+        tail_from = pyi_join_tail(thread, thread->chunks[0].address, &tail_length);
     size_t window = python->layout.iframe_localsplus + 8;
     join->off_stack = 0;
     for (size_t i = thread->frame_count; i-- > 0;) {
         const struct pyi_frame *frame = &thread->frames[i];
         if (frame->sure && frame->chunk == 1)
             lowest = frame->address;
+        tail_stands |= frame->sure && frame->chunk == 2 && tail_length > 0 &&
+                       frame->address >= tail_from && anchored++ > 0;
         if (frame->chunk != 0)
             continue;
         join->off_stack++;
@@ -290,9 +368,14 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     join->generation = python->generation;
     if (python->round >= join->next_look)
         join->next_look = python->round + LOOK_ROUNDS;
-    if (known)
-        note_lowest(python, join, lowest);
-    join->deep |= known && lowest == 0 && thread->chunk_count > 1;
+    if (thread->chunk_count > 1)
+        keep_tail(thread, view->copy, view->chunks + 1);
+    else
+        join->tail_at = 0;
+    if (!known)
+        return 0;
+    note_lowest(python, join, lowest != 0 ? lowest : join->chunk);
+    join->deep |= lowest == 0 && thread->chunk_count > 1 && !tail_stands;
     return 0;
 }
 

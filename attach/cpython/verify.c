@@ -489,12 +489,13 @@ static int attempt_narrow(struct pyi_cpython *python, struct pyi_tracked *thread
     const uint8_t *state =
         pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
     int rc = PYI_E_TORN;
+    bool walked = true;
     *again = true;
     bool good = apply_checks(python, thread);
     if (good && state != NULL &&
         pyi_load_u64(state + layout->tstate_interp) ==
             python->threads.interps[thread->interp].address)
-        rc = pyi_join_walk(python, thread, at, err);
+        rc = pyi_join_walk(python, thread, at, &walked, err);
     if (rc == 0) {
         size_t count = thread->last_count;
         uint32_t edge = thread->last[*at].edge;
@@ -503,6 +504,9 @@ static int attempt_narrow(struct pyi_cpython *python, struct pyi_tracked *thread
         thread->last_count = count;
         if (rc == 0)
             thread->frames[thread->frame_count - 1].edge = edge;
+        /* See walk_again(). */
+        if (rc == 0 && !walked && python->minor <= 13 && !thread->frames[0].running)
+            rc = torn(err, "the top of the stack was not found");
     }
     if (rc == 0)
         *again = false;
