@@ -21,7 +21,8 @@
 #define CAUTIOUS_ROUNDS 4096 /* rounds without such trust after an address was found reused */
 
 /* co_flags, Include/cpython/code.h, the same in all versions. */
-#define CODE_OPTIMIZED 0x0001
+#define CODE_OPTIMIZED  0x0001
+#define CODE_GENERATORS 0x02a0 /* generator, coroutine, asynchronous generator */
 
 /* co_localspluskinds, 3.11+, Include/internal/pycore_code.h. */
 #define KIND_LOCAL 0x20
@@ -333,6 +334,7 @@ static int fill(struct pyi_cpython *python, struct pyi_code_entry *entry, const 
         return 0;
     struct pyi_text name, file;
     bool hide = false;
+    entry->is_generator = (pyi_load_i32(window + layout->code_flags) & CODE_GENERATORS) != 0;
     rc = read_text(python, entry->name_at, &name, err);
     if (rc == 0)
         rc = read_text(python, entry->filename_at, &file, err);

@@ -42,6 +42,7 @@ struct pyi_code_entry {
     bool first_is_cell; /* 3.11+: slot 0 may hold a cell */
     int32_t cell_slot;  /* up to 3.10: slot of the cell of the first local, -1 none */
 
+    bool is_generator;     /* runs when it is resumed, always from another frame */
     bool has_locals;       /* 3.11+: a waiting frame's stack pointer is never 0 */
     uint32_t code_version; /* 3.12+: 0 none */
     uint8_t *leavings;     /* 3.11-3.13: enum pyi_leaving of each instruction, two bits each */

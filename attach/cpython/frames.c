@@ -99,7 +99,8 @@ int pyi_frames_plan(struct pyi_cpython *python, struct pyi_tracked *thread, stru
     int rc = pyi_copy_add(copy, thread->address, window, 0, &view->state, err);
     if (rc != 0 || !whole)
         return rc;
-    rc = view->narrow ? plan_top(thread, copy, from, err) : plan_chunks(thread, copy, err);
+    rc = !view->narrow || python->heap_frames ? plan_chunks(thread, copy, err)
+                                              : plan_top(thread, copy, from, err);
     uint32_t since = !view->narrow                    ? 0
                      : python->round > HOT_ROUNDS + 1 ? python->round - HOT_ROUNDS
                                                       : 1;

@@ -39,6 +39,11 @@ void pyi_join_deinit(struct pyi_join *join)
 bool pyi_join_narrow(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr *from)
 {
     const struct pyi_join *join = &thread->join;
+    if (python->heap_frames) {
+        *from = 0;
+        return thread->last_count > 0 && !thread->last_truncated && !thread->lost &&
+               python->round < join->next_whole && python->round >= join->next_try;
+    }
     if (!python->repair || thread->last_count == 0 || thread->last_truncated || thread->lost ||
         join->chunk == 0 || thread->chunk_count == 0 || join->chunk != thread->chunks[0].address ||
         join->deep || python->round < join->next_try)
@@ -201,9 +206,26 @@ static void compare(struct pyi_tracked *thread)
         join->end = piece->address;
 }
 
+/* Up to 3.10: frame objects are scattered; see frames_heap.c. */
+static int walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread, size_t *at,
+                     struct pyi_error *err)
+{
+    bool full = false;
+    thread->join.at = 0;
+    int rc = pyi_frames_walk_heap(python, thread, thread->view.state, err);
+    if (rc == 0)
+        rc = pyi_frames_push(python, thread, &thread->last[thread->join.at], &full, err);
+    if (rc == 0 && (full || thread->frame_count + thread->last_count > python->max_depth))
+        return pyi_error_set(err, PYI_E_LIMIT, "stack is too deep");
+    *at = thread->join.at;
+    return rc;
+}
+
 int pyi_join_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size_t *at, bool *walked,
                   struct pyi_error *err)
 {
+    if (python->heap_frames)
+        return walk_heap(python, thread, at, err);
     struct pyi_join *join = &thread->join;
     const struct pyi_view *view = &thread->view;
     pyi_addr from = view->copy->pieces[view->chunks].address;
@@ -308,6 +330,10 @@ int pyi_join_accept(struct pyi_cpython *python, struct pyi_tracked *thread, size
     struct pyi_join *join = &thread->join;
     const struct pyi_copy *copy = thread->view.copy;
     size_t count = thread->frame_count - 1;
+    if (python->heap_frames) {
+        join->misses = 0;
+        return keep_frames(thread, count, at) ? 0 : pyi_error_nomem(err);
+    }
     pyi_addr ground = thread->last[at].chunk == 1 ? thread->last[at].address : join->chunk;
     if (join->off_stack > 0)
         for (size_t i = 0; i < at; i++)
@@ -352,6 +378,9 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     }
     if (!keep_frames(thread, thread->frame_count, thread->last_count))
         return pyi_error_nomem(err);
+    join->next_whole = python->round + WHOLE_ROUNDS;
+    if (python->round >= join->next_look)
+        join->next_look = python->round + LOOK_ROUNDS;
     if (python->heap_frames)
         return 0;
     join->chunk = 0;
@@ -364,10 +393,7 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     join->chunk = piece->address;
     if (!keep_image(join, view->copy, piece, piece->address))
         return pyi_error_nomem(err);
-    join->next_whole = python->round + WHOLE_ROUNDS;
     join->generation = python->generation;
-    if (python->round >= join->next_look)
-        join->next_look = python->round + LOOK_ROUNDS;
     if (thread->chunk_count > 1)
         keep_tail(thread, view->copy, view->chunks + 1);
     else

@@ -240,8 +240,18 @@ static bool is_top(const struct pyi_frame *frame, const struct pyi_frame *callee
            (frame->running || frame->raises || (frame->hidden && frame->entry->code != NULL));
 }
 
+/* Up to 3.10 a generator that is left has lost its link to the caller, so that a chain copied at
+ * that moment ends there. One that C resumes with no frame below is believed the second time. */
+static bool ends_early(const struct pyi_cpython *python, const struct pyi_tracked *thread)
+{
+    return python->heap_frames && !thread->view.narrow && !thread->lost && !thread->truncated &&
+           thread->frame_count > 0 && thread->frames[thread->frame_count - 1].entry->is_generator;
+}
+
 int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
+    if (ends_early(python, thread))
+        return torn(err, "the chain ends at a generator");
     for (size_t i = thread->frame_count; i-- > 0;) {
         struct pyi_frame *frame = &thread->frames[i];
         int rc = 0;

@@ -107,8 +107,7 @@ static void expect_broken_then_found(struct scene *scene)
 {
     static const char *const names[FRAMES] = {"<module>", "outer", "method", "leaf"};
     const struct pyi_stack *stack = round_of(scene);
-    if (stack->status == PYI_STACK_LOST || scene->fake->layout->minor < 11) {
-        assert_int_equal(stack->status, PYI_STACK_LOST);
+    if (stack->status == PYI_STACK_LOST) {
         assert_int_equal(stack->attempts, 1 + PYI_RETRIES);
     } else {
         for (size_t i = 0; i < stack->depth; i++)
