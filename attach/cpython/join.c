@@ -23,7 +23,8 @@
 #define ENTIRE        (2u * PAGE) /* a data stack up to this size is always copied from its start */
 #define ANCHOR        1024u       /* bytes copied below the lowest frame that moved lately */
 #define LARGEST_IMAGE (1u << 20)
-#define WHOLE_ROUNDS  16  /* rounds a part that is not copied is believed */
+#define WHOLE_ROUNDS  16  /* rounds a part that is not copied is believed, ... */
+#define WHOLE_LATER   32  /* ... and as many when it was right the last time */
 #define LOOK_ROUNDS   256 /* rounds what is known of frames at rest is believed */
 #define AGE_ROUNDS    64  /* how long what moved once counts as moving: this to twice this */
 #define MISSES        4   /* narrow copies in a row that did not do, ... */
@@ -357,7 +358,7 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     const struct pyi_view *view = &thread->view;
     bool known = thread->last_count > 0;
     pyi_addr lowest = 0, tail_from = 0;
-    size_t tail_length = 0, anchored = 0;
+    size_t tail_length = 0, anchored = 0, at_rest = 0;
     bool tail_stands = false;
     if (thread->chunk_count > 1)
         tail_from = pyi_join_tail(thread, thread->chunks[0].address, &tail_length);
@@ -365,6 +366,7 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     join->off_stack = 0;
     for (size_t i = thread->frame_count; i-- > 0;) {
         const struct pyi_frame *frame = &thread->frames[i];
+        at_rest += frame->sure;
         if (frame->sure && frame->chunk == 1)
             lowest = frame->address;
         tail_stands |= frame->sure && frame->chunk == 2 && tail_length > 0 &&
@@ -378,7 +380,9 @@ int pyi_join_accept_whole(struct pyi_cpython *python, struct pyi_tracked *thread
     }
     if (!keep_frames(thread, thread->frame_count, thread->last_count))
         return pyi_error_nomem(err);
-    join->next_whole = python->round + WHOLE_ROUNDS;
+    bool right = known && (python->heap_frames ? 2 * at_rest >= thread->frame_count
+                                               : lowest != 0 || tail_stands);
+    join->next_whole = python->round + (right ? WHOLE_LATER : WHOLE_ROUNDS);
     if (python->round >= join->next_look)
         join->next_look = python->round + LOOK_ROUNDS;
     if (python->heap_frames)
