@@ -609,6 +609,8 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
             return rc;
         rc = deliver(python, thread, out, err);
         thread->lost = false;
+        thread->moved = thread->frame_count != thread->last_count ||
+                        (thread->frame_count > 0 && !thread->frames[0].sure);
         if (rc == 0)
             remember(python, thread);
         return rc;
