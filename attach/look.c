@@ -35,7 +35,7 @@ static void state_of(const struct pyi_target *target, const struct pyi_thread *t
                      const struct pyi_gil_facts *before, struct pyi_thread_state *out)
 {
     struct pyi_process_stat stat;
-    struct pyi_call call;
+    struct pyi_syscall call;
     *out = (struct pyi_thread_state){.wait = pyi_text("")};
     if (thread->tid > 0 &&
         pyi_process_stat(target->proc, target->pid, thread->tid, &stat, NULL) == 0)
@@ -44,12 +44,13 @@ static void state_of(const struct pyi_target *target, const struct pyi_thread *t
         out->gil = before->holder ? PYI_GIL_HOLDER : PYI_GIL_OTHER;
     if (out->run != 'S' && out->run != 'D')
         return;
-    pyi_sched_call(target->state, thread->tid, &call);
-    if (call.kind == PYI_CALL_RUNNING) {
+    pyi_sched_syscall(target->state, thread->tid, &call);
+    if (call.kind == PYI_SYSCALL_RUNNING) {
         out->run = 'R';
         return;
     }
-    if (out->gil == PYI_GIL_OTHER && pyi_call_waits_on(&call, before->wait_from, before->wait_to)) {
+    if (out->gil == PYI_GIL_OTHER &&
+        pyi_syscall_waits_on(&call, before->wait_from, before->wait_to)) {
         out->gil = PYI_GIL_WAITING;
         return;
     }

@@ -50,7 +50,7 @@ struct seen {
     uint64_t switches;           /* of the lock, then */
     bool known;                  /* `state` is from a read since the thread last moved */
     bool named;                  /* `name` belongs to `call` */
-    struct pyi_call call;        /* in which it was found */
+    struct pyi_syscall call;     /* in which it was found */
     const struct pyi_code *name; /* NULL: it has none */
 };
 
@@ -65,7 +65,7 @@ struct pyi_sched {
     struct seen *seen;
     size_t seen_count, seen_capacity;
     uint64_t probes;
-    size_t next_resting; /* rotates over resting threads when there are many */
+    size_t next_resting; /* stack with which the next round begins to ask threads at rest */
 };
 
 /* A quarter of what our process may have open. */
@@ -214,32 +214,32 @@ double pyi_sched_process_cpu(pid_t pid)
 /* ---- states ---------------------------------------------------------------------------------- */
 
 /* Kernels that do not tell system calls still tell who sleeps. */
-static void call_from_stat(struct pyi_sched *state, pid_t tid, struct pyi_call *out)
+static void call_from_stat(struct pyi_sched *state, pid_t tid, struct pyi_syscall *out)
 {
     struct pyi_process_stat stat;
     if (pyi_process_stat(state->proc, state->pid, tid, &stat, NULL) < 0)
         return;
     if (stat.state == 'R')
-        out->kind = PYI_CALL_RUNNING;
+        out->kind = PYI_SYSCALL_RUNNING;
     else if (stat.state && strchr("SDTt", stat.state))
-        out->kind = PYI_CALL_ASLEEP;
+        out->kind = PYI_SYSCALL_ASLEEP;
 }
 
-void pyi_sched_call(struct pyi_sched *state, pid_t tid, struct pyi_call *out)
+void pyi_sched_syscall(struct pyi_sched *state, pid_t tid, struct pyi_syscall *out)
 {
     char text[256];
-    *out = (struct pyi_call){.kind = PYI_CALL_UNKNOWN};
+    *out = (struct pyi_syscall){.kind = PYI_SYSCALL_UNKNOWN};
     if (tid <= 0)
         return;
     ssize_t n = read_file(state, tid, FILE_SYSCALL, text, sizeof(text));
     if (n > 0)
-        pyi_call_parse(text, (size_t)n, out);
+        pyi_syscall_parse(text, (size_t)n, out);
     else
         call_from_stat(state, tid, out);
 }
 
 const struct pyi_code *pyi_sched_wait_name(struct pyi_sched *state, pid_t tid,
-                                           const struct pyi_call *call)
+                                           const struct pyi_syscall *call)
 {
     pyi_waits_round(state->waits);
     return pyi_waits_name(state->waits, tid, call);
@@ -258,27 +258,28 @@ static struct seen *seen_of(struct pyi_sched *state, uint32_t index)
 /* Who wants the lock sleeps on a futex, and nowhere else. Where the lock is not known, or the
  * kernel does not tell what a sleeper sleeps on, one who may be waiting for the lock is in neither
  * state. */
-static enum pyi_state state_in(const struct pyi_call *call, const struct pyi_activity *activity)
+static enum pyi_state state_in(const struct pyi_syscall *call, const struct pyi_activity *activity)
 {
     switch (call->kind) {
-    case PYI_CALL_RUNNING:
+    case PYI_SYSCALL_RUNNING:
         return PYI_STATE_RUNNING;
-    case PYI_CALL_STALLED:
+    case PYI_SYSCALL_STALLED:
         return PYI_STATE_WAITING;
-    case PYI_CALL_BLOCKED:
-        if (!activity->lock_known && pyi_call_is_futex(call))
+    case PYI_SYSCALL_BLOCKED:
+        if (!activity->lock_known && pyi_syscall_is_futex(call))
             return PYI_STATE_UNKNOWN;
-        return pyi_call_waits_on(call, activity->wait_from, activity->wait_to) ? PYI_STATE_GIL_WAIT
-                                                                               : PYI_STATE_WAITING;
-    case PYI_CALL_ASLEEP:
+        return pyi_syscall_waits_on(call, activity->wait_from, activity->wait_to)
+                   ? PYI_STATE_GIL_WAIT
+                   : PYI_STATE_WAITING;
+    case PYI_SYSCALL_ASLEEP:
         return activity->lock_known && activity->holds_lock ? PYI_STATE_WAITING : PYI_STATE_UNKNOWN;
-    case PYI_CALL_UNKNOWN:
+    case PYI_SYSCALL_UNKNOWN:
         break;
     }
     return PYI_STATE_UNKNOWN;
 }
 
-static bool same_call(const struct pyi_call *a, const struct pyi_call *b)
+static bool same_call(const struct pyi_syscall *a, const struct pyi_syscall *b)
 {
     return a->kind == b->kind && a->number == b->number && a->arguments[0] == b->arguments[0] &&
            a->arguments[1] == b->arguments[1];
@@ -296,9 +297,9 @@ static bool still_waits(const struct seen *seen, const struct pyi_activity *acti
 
 static void probe(struct pyi_sched *state, const struct pyi_activity *activity, struct seen *seen)
 {
-    struct pyi_call call;
+    struct pyi_syscall call;
     state->probes++;
-    pyi_sched_call(state, activity->stack->thread->tid, &call);
+    pyi_sched_syscall(state, activity->stack->thread->tid, &call);
     enum pyi_state found = state_in(&call, activity);
     if (found == PYI_STATE_RUNNING && still_waits(seen, activity))
         found = PYI_STATE_GIL_WAIT;
@@ -320,7 +321,7 @@ static void add_wait(struct pyi_sched *state, struct pyi_stack *stack, struct se
 {
     if (!seen->named) {
         seen->name = pyi_waits_name(state->waits, stack->thread->tid, &seen->call);
-        seen->named = seen->name || !pyi_call_name(seen->call.number);
+        seen->named = seen->name || !pyi_syscall_name(seen->call.number);
     }
     if (seen->name)
         stack->marks[stack->mark_count++] = seen->name;
@@ -334,20 +335,12 @@ static bool ends_in_c(const struct pyi_stack *stack)
            pyi_text_equal(file, pyi_text("<extended>"));
 }
 
-/* Of the threads at rest the next few in turn are asked for, so that their number does not
- * matter; the others are what they were. */
-static bool is_due(const struct pyi_sched *state, size_t number)
-{
-    size_t ahead = number >= state->next_resting ? number - state->next_resting : SIZE_MAX;
-    return ahead < PROBES_RESTING;
-}
-
 void pyi_sched_round(struct pyi_sched *state, const struct pyi_activity *activities, size_t count,
                      bool always)
 {
     static const struct pyi_code collector = {
         .name = {"<GC>", 4}, .filename = {"<gc>", 4}, .id = UINT32_MAX};
-    size_t resting = 0;
+    size_t due = PROBES_RESTING, last = 0;
     pyi_waits_round(state->waits);
     for (size_t i = 0; i < count; i++) {
         const struct pyi_activity *activity = &activities[i];
@@ -362,8 +355,13 @@ void pyi_sched_round(struct pyi_sched *state, const struct pyi_activity *activit
         } else if (activity->asks_for_lock) {
             *seen = (struct seen){.state = PYI_STATE_GIL_WAIT};
         } else if (rests(seen, activity)) {
-            if (is_due(state, resting++))
+            /* The next few in turn, so that their number does not matter; the others are what
+             * they were. */
+            if (i >= state->next_resting && due > 0) {
+                due--;
+                last = i + 1;
                 probe(state, activity, seen);
+            }
         } else {
             probe(state, activity, seen);
         }
@@ -373,9 +371,7 @@ void pyi_sched_round(struct pyi_sched *state, const struct pyi_activity *activit
         if (stack->state == PYI_STATE_WAITING && (always || !ends_in_c(stack)))
             add_wait(state, stack, seen);
     }
-    state->next_resting += PROBES_RESTING;
-    if (state->next_resting >= resting)
-        state->next_resting = 0;
+    state->next_resting = due > 0 ? 0 : last;
 }
 
 uint64_t pyi_sched_probes(const struct pyi_sched *state)

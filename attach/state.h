@@ -22,10 +22,10 @@ double pyi_sched_thread_cpu(struct pyi_sched *state, pid_t tid);
 double pyi_sched_process_cpu(pid_t pid);
 
 /** In which system call the thread is. One small read. */
-void pyi_sched_call(struct pyi_sched *state, pid_t tid, struct pyi_call *out);
+void pyi_sched_syscall(struct pyi_sched *state, pid_t tid, struct pyi_syscall *out);
 /** Name of such a call, see pyi_waits_name(). */
 const struct pyi_code *pyi_sched_wait_name(struct pyi_sched *state, pid_t tid,
-                                           const struct pyi_call *call);
+                                           const struct pyi_syscall *call);
 /**
  * Completes the stacks of one round: state, lock, exception, marks. At most one read of /proc for
  * each thread that does not hold the lock, or has not moved since the last round; none for others.

@@ -137,7 +137,7 @@ static const struct row *find_row(long number)
     return NULL;
 }
 
-bool pyi_call_row(size_t index, const char **name, long *x86_64, long *aarch64)
+bool pyi_syscall_row(size_t index, const char **name, long *x86_64, long *aarch64)
 {
     if (index >= ROWS)
         return false;
@@ -147,7 +147,7 @@ bool pyi_call_row(size_t index, const char **name, long *x86_64, long *aarch64)
     return true;
 }
 
-const char *pyi_call_name(long number)
+const char *pyi_syscall_name(long number)
 {
     const struct row *row = find_row(number);
     return row ? row->name : NULL;
@@ -155,16 +155,16 @@ const char *pyi_call_name(long number)
 
 /* Linux, fs/proc/base.c: proc_pid_syscall() writes "running"; or -1, stack and instruction
  * pointer; or the number and six arguments in hexadecimal, then the same two. */
-void pyi_call_parse(const char *text, size_t length, struct pyi_call *out)
+void pyi_syscall_parse(const char *text, size_t length, struct pyi_syscall *out)
 {
     char line[256];
-    *out = (struct pyi_call){.kind = PYI_CALL_UNKNOWN};
+    *out = (struct pyi_syscall){.kind = PYI_SYSCALL_UNKNOWN};
     if (length >= sizeof(line))
         length = sizeof(line) - 1;
     memcpy(line, text, length);
     line[length] = '\0';
     if (strncmp(line, "running", 7) == 0) {
-        out->kind = PYI_CALL_RUNNING;
+        out->kind = PYI_SYSCALL_RUNNING;
         return;
     }
     char *at;
@@ -172,7 +172,7 @@ void pyi_call_parse(const char *text, size_t length, struct pyi_call *out)
     if (at == line || (*at != ' ' && *at != '\0' && *at != '\n'))
         return;
     if (number < 0) {
-        out->kind = number == -1 ? PYI_CALL_STALLED : PYI_CALL_UNKNOWN;
+        out->kind = number == -1 ? PYI_SYSCALL_STALLED : PYI_SYSCALL_UNKNOWN;
         return;
     }
     for (int i = 0; i < 6; i++) {
@@ -183,18 +183,18 @@ void pyi_call_parse(const char *text, size_t length, struct pyi_call *out)
         at = end;
     }
     out->number = number;
-    out->kind = PYI_CALL_BLOCKED;
+    out->kind = PYI_SYSCALL_BLOCKED;
 }
 
-bool pyi_call_is_futex(const struct pyi_call *call)
+bool pyi_syscall_is_futex(const struct pyi_syscall *call)
 {
-    const struct row *row = call->kind == PYI_CALL_BLOCKED ? find_row(call->number) : NULL;
+    const struct row *row = call->kind == PYI_SYSCALL_BLOCKED ? find_row(call->number) : NULL;
     return row && strcmp(row->name, "futex") == 0;
 }
 
-bool pyi_call_waits_on(const struct pyi_call *call, uint64_t from, uint64_t to)
+bool pyi_syscall_waits_on(const struct pyi_syscall *call, uint64_t from, uint64_t to)
 {
-    return pyi_call_is_futex(call) && call->arguments[0] >= from && call->arguments[0] < to;
+    return pyi_syscall_is_futex(call) && call->arguments[0] >= from && call->arguments[0] < to;
 }
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -223,8 +223,9 @@ struct socket {
 
 struct pyi_waits {
     const char *proc;
-    pid_t pid, tid; /* the thread through which its files are looked at */
-    unsigned links; /* left in this round */
+    pid_t pid, tid;         /* the thread through which its files are looked at */
+    struct pyi_strbuf root; /* where its file system begins, seen from ours; "/" unless chrooted */
+    unsigned links;         /* left in this round */
     struct pyi_intern texts;
     struct pyi_code **codes; /* by number of the text */
     size_t code_capacity;
@@ -414,6 +415,23 @@ static void put_socket(struct pyi_waits *waits, struct pyi_strbuf *out, uint64_t
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* A path as the target sees it: a link of /proc shows it as we do. */
+static struct pyi_text path_inside(struct pyi_waits *waits, struct pyi_text path)
+{
+    char name[64];
+    if (waits->root.length == 0) {
+        snprintf(name, sizeof(name), "task/%d/root", (int)waits->tid);
+        if (pyi_process_link(waits->proc, waits->pid, name, &waits->root, NULL) < 0 ||
+            waits->root.length == 0)
+            return path;
+    }
+    const size_t length = waits->root.length;
+    if (length > 1 && path.length > length && path.data[length] == '/' &&
+        memcmp(path.data, waits->root.data, length) == 0)
+        return (struct pyi_text){path.data + length, path.length - length};
+    return path;
+}
+
 /* What a link below /proc/PID/fd says: a path, "socket:[INODE]", "pipe:[INODE]",
  * "anon_inode:[eventfd]". */
 static void put_file(struct pyi_waits *waits, struct pyi_strbuf *out, uint64_t fd, bool peer)
@@ -433,7 +451,7 @@ static void put_file(struct pyi_waits *waits, struct pyi_strbuf *out, uint64_t f
             pyi_strbuf_string(out, " pipe");
         } else {
             pyi_strbuf_char(out, ' ');
-            pyi_strbuf_text(out, pyi_strbuf_get(&link));
+            pyi_strbuf_text(out, path_inside(waits, pyi_strbuf_get(&link)));
         }
     }
     pyi_strbuf_deinit(&link);
@@ -460,9 +478,9 @@ static const struct pyi_code *code_of(struct pyi_waits *waits, struct pyi_text t
 }
 
 const struct pyi_code *pyi_waits_name(struct pyi_waits *waits, pid_t tid,
-                                      const struct pyi_call *call)
+                                      const struct pyi_syscall *call)
 {
-    const struct row *row = call->kind == PYI_CALL_BLOCKED ? find_row(call->number) : NULL;
+    const struct row *row = call->kind == PYI_SYSCALL_BLOCKED ? find_row(call->number) : NULL;
     if (!row)
         return NULL;
     struct pyi_strbuf text = {0};
@@ -513,6 +531,7 @@ void pyi_waits_free(struct pyi_waits *waits)
     pyi_intern_deinit(&waits->texts);
     pyi_arena_free(&waits->code_arena);
     pyi_arena_free(&waits->paths);
+    pyi_strbuf_deinit(&waits->root);
     free(waits->codes);
     free(waits->sockets);
     free(waits);

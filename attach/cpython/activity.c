@@ -175,14 +175,16 @@ void pyi_activity_read(struct pyi_cpython *python)
 }
 
 /* With a lock it is the holder that collects. While a finalizer or a callback of the collector
- * runs, that is what the thread is doing; only 3.15 tells, by the frame that began it. */
-static bool collects(const struct pyi_interp *interp, const struct pyi_tracked *thread)
+ * runs, that is what the thread is doing; only 3.15 tells: the frame that began the collection is
+ * then not the current one any more (Python/gc.c: gcstate->frame). */
+static bool collects(const struct pyi_cpython *python, const struct pyi_interp *interp,
+                     const struct pyi_tracked *thread, const uint8_t *state)
 {
+    uint32_t field = python->layout.tstate_current_frame;
     if (!interp->collecting || interp->lock_holder != thread->address)
         return false;
-    if (interp->gc_frame == 0 || thread->last_count == 0)
-        return true;
-    return thread->last[0].address == interp->gc_frame;
+    return interp->gc_frame == 0 || !pyi_has_field(field) ||
+           pyi_load_u64(state + field) == interp->gc_frame;
 }
 
 /* ---- exceptions ------------------------------------------------------------------------------ */
@@ -265,7 +267,7 @@ void pyi_activity_of(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (state == NULL || thread->lost)
         return;
     out->asks_for_lock = !out->holds_lock && asks_for_lock(python, state);
-    out->collecting = !python->options.no_gc && collects(interp, thread);
+    out->collecting = !python->options.no_gc && collects(python, interp, thread, state);
     out->raising = python->options.exceptions && has_exception(python, thread, state);
 }
 
