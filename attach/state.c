@@ -31,7 +31,9 @@
 #define FILES_LEAST    16
 #define FILES_MOST     512
 #define KEEP_READS     4096 /* a file used within so many reads is not closed for another */
-#define PROBES_RESTING 64   /* per round, of threads that were found waiting and have not moved */
+#define PROBES_RESTING 64   /* per round, of threads that were found waiting and have not moved; */
+#define REST_SHARE     4 /* they are asked again after a fourth of the rounds they have rested, */
+#define REST_MOST      8 /* at most after so many */
 
 /* ---- files kept open ------------------------------------------------------------------------- */
 
@@ -48,6 +50,8 @@ struct open_file {
 struct seen {
     enum pyi_state state;
     uint64_t switches;           /* of the lock, then */
+    uint32_t rested;             /* rounds for which it has been found waiting without moving */
+    uint32_t skipped;            /* of these, since it was last asked for */
     bool known;                  /* `state` is from a read since the thread last moved */
     bool named;                  /* `name` belongs to `call` */
     struct pyi_syscall call;     /* in which it was found */
@@ -308,12 +312,21 @@ static void probe(struct pyi_sched *state, const struct pyi_activity *activity, 
     seen->named &= !activity->moved && same_call(&call, &seen->call);
     seen->call = call;
     seen->known = true;
+    seen->skipped = 0;
 }
 
 /* Found waiting, and not moved since: by far the most of many threads. */
 static bool rests(const struct seen *seen, const struct pyi_activity *activity)
 {
     return seen->known && !activity->moved && seen->state == PYI_STATE_WAITING;
+}
+
+/* A thread that begins to run is seen to move, but for one that goes on inside a C function; and
+ * the longer it has waited, the less does it matter to notice that a little late. */
+static uint32_t rounds_to_skip(const struct seen *seen)
+{
+    uint32_t rounds = seen->rested / REST_SHARE;
+    return rounds < REST_MOST ? rounds : REST_MOST;
 }
 
 /* The system call as a mark, looked up once for as long as the thread stays in it. */
@@ -357,12 +370,14 @@ void pyi_sched_round(struct pyi_sched *state, const struct pyi_activity *activit
         } else if (rests(seen, activity)) {
             /* The next few in turn, so that their number does not matter; the others are what
              * they were. */
-            if (i >= state->next_resting && due > 0) {
+            seen->rested++;
+            if (++seen->skipped > rounds_to_skip(seen) && i >= state->next_resting && due > 0) {
                 due--;
                 last = i + 1;
                 probe(state, activity, seen);
             }
         } else {
+            seen->rested = 0;
             probe(state, activity, seen);
         }
         stack->state = seen->state;

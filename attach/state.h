@@ -28,7 +28,7 @@ const struct pyi_code *pyi_sched_wait_name(struct pyi_sched *state, pid_t tid,
                                            const struct pyi_syscall *call);
 /**
  * Completes the stacks of one round: state, lock, exception, marks. At most one read of /proc for
- * each thread that does not hold the lock, or has not moved since the last round; none for others.
+ * each thread that does not hold the lock or has not moved since the last round, none for others.
  * `always`: name system calls also where a C function is the last entry.
  */
 void pyi_sched_round(struct pyi_sched *state, const struct pyi_activity *activities, size_t count,

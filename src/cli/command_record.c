@@ -180,18 +180,19 @@ static enum pyi_c_labels c_labels(const char *word)
     return strcmp(word, "extended") == 0 ? PYI_C_LABELS_EXTENDED : PYI_C_LABELS_NONE;
 }
 
+static const char *const mode_words[] = {[PYI_MODE_WALL] = "wall",
+                                         [PYI_MODE_CPU] = "cpu",
+                                         [PYI_MODE_GIL] = "gil",
+                                         [PYI_MODE_EXCEPTION] = "exception"};
+
 /* -g is another word for --mode=gil: the later one counts. */
 static enum pyi_mode mode(const struct pyi_options *given)
 {
-    static const char *const words[] = {[PYI_MODE_WALL] = "wall",
-                                        [PYI_MODE_CPU] = "cpu",
-                                        [PYI_MODE_GIL] = "gil",
-                                        [PYI_MODE_EXCEPTION] = "exception"};
     if (given->order[PYI_OPT_GIL] > given->order[PYI_OPT_MODE])
         return PYI_MODE_GIL;
     const char *word = given->values[PYI_OPT_MODE];
-    for (size_t i = 0; word && i < sizeof(words) / sizeof(words[0]); i++)
-        if (strcmp(word, words[i]) == 0)
+    for (size_t i = 0; word && i < sizeof(mode_words) / sizeof(mode_words[0]); i++)
+        if (strcmp(word, mode_words[i]) == 0)
             return (enum pyi_mode)i;
     return PYI_MODE_WALL;
 }
@@ -255,6 +256,8 @@ static struct pyi_recorded facts(const struct recording *recording)
 {
     struct pyi_recorded out = {
         .interval = recording->options.interval,
+        .mode =
+            recording->options.mode == PYI_MODE_WALL ? NULL : mode_words[recording->options.mode],
         .pid = pyi_recorder_pid(recording->recorder),
         .launched = recording->launched,
         .terminal = recording->terminal,

@@ -270,6 +270,28 @@ def test_mode_exception(interpreter, targets, tmp_path, home):
     assert 0.3 <= session.seconds() / session.raw["duration"] <= 0.75
 
 
+@pytest.mark.parametrize("words, mode", [
+    (["--mode", "cpu", "-g"], "gil"), (["-g", "--mode=wall"], "wall"), (["--gil"], "gil"), ([], "wall"),
+])
+def test_the_later_word_counts(targets, tmp_path, home, words, mode):
+    session = fight(lab.any_one(), targets, tmp_path, home, *words, seconds=0.3)
+    assert session.attach["mode"] == mode
+
+
+def test_a_mode_that_does_not_exist(home):
+    run = pyi.run("--pid", os.getpid(), "--mode", "disk", home=home)
+    assert run.status == 2 and "wall, cpu, gil or exception" in run.errors, run
+
+
+def test_nothing_to_keep(targets, tmp_path, home):
+    target = lab.start_code(lab.by_version("3.13") or lab.any_one(), FIGHT)
+    targets.append(target)
+    target.line()
+    run = pyi.run("--pid", target.pid, "-d", "0.3", "--mode", "exception", home=home)
+    assert run.status == 5, run
+    assert re.search(r"no samples: in [\d.]+ \w+ there were none that --mode=exception keeps", run.errors), run
+
+
 # ---- the collector -----------------------------------------------------------------------------
 
 COLLECTS = """

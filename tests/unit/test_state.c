@@ -546,9 +546,16 @@ static void test_probes_are_limited(void **state)
         for (int i = 0; i < THREADS; i++)
             assert_int_equal(stacks[i].state, PYI_STATE_WAITING);
     }
+    /* Asked for less and less often, but not never. */
+    uint64_t before = pyi_sched_probes(sched);
+    for (int round = 0; round < 160; round++) {
+        prepare(10, false);
+        pyi_sched_round(sched, activities, 10, false);
+    }
+    assert_in_range(pyi_sched_probes(sched) - before, 10 * 160 / 10, 10 * 160 / 6);
     for (int i = 0; i < THREADS; i++)
         set_call(100 + i, "running\n");
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 4 + 8 + 1; round++) {
         prepare(THREADS, false);
         pyi_sched_round(sched, activities, THREADS, false);
     }
