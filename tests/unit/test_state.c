@@ -276,14 +276,14 @@ static void test_files(void **state)
 {
     char path[300];
     struct pyi_waits *waits = pyi_waits_new(folder, PID);
-    write_link("task/7/root", "/srv/root");
+    write_link("task/7/root", "/srv/jail");
     write_link("task/7/fd/1", "/var/log/x");
     write_link("task/7/fd/2", "pipe:[12]");
     write_link("task/7/fd/3", "anon_inode:[eventfd]");
     write_link("task/7/fd/4", "anon_inode:inotify");
     write_link("task/7/fd/5", "/tmp/a\nb\x1b]0;x\x07\xff (deleted)");
-    write_link("task/7/fd/6", "/srv/root/data");
-    write_link("task/7/fd/7", "/srv/rooted");
+    write_link("task/7/fd/6", "/srv/jail/data");
+    write_link("task/7/fd/7", "/srv/jailed");
     memset(path, 'p', sizeof(path));
     path[0] = '/';
     path[sizeof(path) - 1] = '\0';
@@ -294,7 +294,7 @@ static void test_files(void **state)
     check_name(waits, SYS_read, 4, "[read inotify]");
     check_name(waits, SYS_write, 5, "[write /tmp/a\\x0ab\\x1b]0;x\\x07\\xff (deleted)]");
     check_name(waits, SYS_flock, 6, "[flock /data]");
-    check_name(waits, SYS_read, 7, "[read /srv/rooted]");
+    check_name(waits, SYS_read, 7, "[read /srv/jailed]");
     check_name(waits, SYS_read, 99, "[read]"); /* closed meanwhile */
     check_name(waits, SYS_read, UINT64_MAX, "[read]");
     check_name(waits, SYS_futex, 1, "[futex]");
