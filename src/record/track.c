@@ -374,6 +374,21 @@ int pyi_track_rename(struct pyi_track *track, struct pyi_ledger *ledger, struct 
     return track->name.failed ? pyi_error_nomem(err) : 0;
 }
 
+/* The next record begins at `begin`, later than the last one ended. */
+static int add_leap(struct pyi_track *track, uint64_t begin, struct pyi_error *err)
+{
+    if (!track->count) {
+        track->start = begin;
+        return 0;
+    }
+    if (!pyi_array_reserve(&track->leaps, &track->leap_capacity, track->leap_count + 1,
+                           sizeof(*track->leaps)))
+        return pyi_error_nomem(err);
+    track->leaps[track->leap_count++] = (struct pyi_leap){.record = track->count, .begin = begin};
+    track->parted = true;
+    return 0;
+}
+
 int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t before, uint64_t now,
                   struct pyi_error *err)
 {
@@ -388,12 +403,9 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
     if (!track->count) {
         track->start = begin;
     } else if (begin > track->accounted) {
-        if (!pyi_array_reserve(&track->leaps, &track->leap_capacity, track->leap_count + 1,
-                               sizeof(*track->leaps)))
-            return pyi_error_nomem(err);
-        track->leaps[track->leap_count++] =
-            (struct pyi_leap){.record = track->count, .begin = begin};
-        track->parted = true;
+        code = add_leap(track, begin, err);
+        if (code)
+            return code;
     }
     track->accounted = begin;
     track->present = now;
@@ -490,7 +502,11 @@ static int account(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t 
     uint64_t time = now - track->accounted;
     int code = 0;
     bool same = track->delivered && stack == track->shown_stack;
-    if (is_gap(ledger, time) && !same) {
+    if (ledger->selective && is_gap(ledger, time) && !(same && state == track->state)) {
+        /* Nobody knows whether that time was of the kind that is wanted. */
+        code = add_leap(track, now - ledger->interval, err);
+        time = ledger->interval;
+    } else if (is_gap(ledger, time) && !same) {
         code = add_unobserved(track, ledger, parting->prefix, time - ledger->interval, err);
         time = ledger->interval;
     } else if (is_gap(ledger, time) && state != track->state) {

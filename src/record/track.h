@@ -21,6 +21,7 @@ struct pyi_ledger {
     uint64_t interval;   /* ns */
     uint64_t unobserved; /* ns given to [unobserved] so far, all tracks */
     uint32_t unobserved_frame, truncated_frame;
+    bool selective;     /* not all samples are wanted: unobserved time is left out */
     uint32_t top_stack; /* highest stack number handed out */
 };
 

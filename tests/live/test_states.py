@@ -21,6 +21,22 @@ def go_first():
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
+def delays(target):
+    """Seconds for which threads of the target were ready to run and had no CPU: those count as
+    running, whatever they are about to do."""
+    found = {}
+    for tid in os.listdir("/proc/%d/task" % target.pid):
+        with contextlib.suppress(OSError), open("/proc/%d/task/%s/schedstat" % (target.pid, tid)) as file:
+            found[int(tid)] = int(file.read().split()[1]) / 1e9
+    return found
+
+
+def disturbance(session):
+    """Share of the recorder's ticks that came late or not at all."""
+    told = session.attach
+    return told["missed"] / (told["missed"] + told["ticks"])
+
+
 def records(session, name=None):
     """(stack, seconds, state) of every record, of one thread or of all."""
     found = []
@@ -41,10 +57,13 @@ def share(items, wanted):
 
 
 def record(target, out, home, *options, seconds=2, **more):
+    before = delays(target)
     run = pyi.run("--pid", target.pid, "-d", seconds, "-o", out, *options, home=home,
                   timeout=seconds + 60, **more)
     assert run.status == 0, run
-    return pyi.Session(out)
+    session = pyi.Session(out)
+    session.delays = {tid: after - before.get(tid, 0.0) for tid, after in delays(target).items()}
+    return session
 
 
 # ---- states and system calls -------------------------------------------------------------------
@@ -71,38 +90,45 @@ def expected(told, version):
 
 
 def judge(session, told, version, log):
-    """What is wrong, in words; worst deviation of the running share."""
+    """What is wrong, in words; deviation of the running share."""
     wrong = []
     items = records(session, "MainThread")
+    total = sum(seconds for _, seconds, _ in items)
+    delayed = session.delays[session.attach["threads"][0]["tid"]] / total
+    allowed = 0.04 + 0.5 * disturbance(session)
+    mistaken = 0.0
     for function, (state, names) in expected(told, version).items():
         mine = [item for item in items if any(frame.function == function for frame in item[0])]
         part = share(mine, lambda item: item[2] == state)
-        if part < 0.9:
+        mistaken += sum(item[1] for item in mine if item[2] != state) / total
+        if part < 0.5:
             wrong.append("%s: %.2f in state %d" % (function, part, state))
         if names is None:
             continue
         waiting = [item for item in mine if item[2] == WAITING]
         named = share(waiting, lambda item: item[0][-1].path == "<wait>" and item[0][-1].function in names)
-        if named < 0.95:
+        if named < 0.9:
             wrong.append("%s: %.2f named %s, not %s" % (function, named, names, {
                 item[0][-1].function for item in waiting}))
+    if mistaken > allowed + delayed:
+        wrong.append("%.3f in a wrong state, ready without a CPU %.3f" % (mistaken, delayed))
     begin = session.raw["start_time"]
     end = begin + session.raw["duration"]
     cut = [(name, min(last, end) - max(first, begin)) for name, first, last in log]
     inside = [(name, seconds) for name, seconds in cut if seconds > 0]
     truth = sum(s for name, s in inside if name in ("computes", "hashes")) / sum(s for _, s in inside)
     seen = share(items, lambda item: item[2] == RUNNING)
-    if abs(seen - truth) > 0.04:
-        wrong.append("running %.3f, in the log %.3f" % (seen, truth))
+    if not -allowed <= seen - truth <= allowed + delayed:
+        wrong.append("running %.3f, in the log %.3f, ready without a CPU %.3f" % (seen, truth, delayed))
     return wrong, abs(seen - truth)
 
 
 @VERSIONS
 def test_states_and_system_calls(interpreter, targets, tmp_path, home, figure):
-    for attempt in (1, 2):
+    for attempt in (1, 2, 3):
         target, told, folder = start_doing(interpreter, targets)
         try:
-            more = {"preexec_fn": go_first} if attempt == 2 else {}
+            more = {"preexec_fn": go_first} if attempt > 1 else {}
             session = record(target, tmp_path / "out.pyisession", home, "--waits", **more)
             target.process.stdin.close()
             log = target.json()
@@ -113,7 +139,7 @@ def test_states_and_system_calls(interpreter, targets, tmp_path, home, figure):
         if not wrong:
             break
     figure("states, %s: running off by %.2f percentage points against the target's log%s", interpreter,
-           100 * worst, "" if attempt == 1 else " (second attempt)")
+           100 * worst, "" if attempt == 1 else " (attempt %d)" % attempt)
     assert not wrong, wrong
 
 
@@ -163,19 +189,23 @@ def fight(interpreter, targets, tmp_path, home, *options, **more):
 
 
 def lock_problems(session):
-    wrong, running = [], []
-    for n in range(3):
-        items = records(session, "spin-%d" % n)
+    wrong, running, ready = [], [], 0.0
+    for thread in session.attach["threads"]:
+        if not thread["name"].startswith("spin"):
+            continue
+        items = records(session, thread["name"])
         total = sum(item[1] for item in items)
+        delayed = session.delays[thread["tid"]] / total
+        ready += delayed
         running.append(share(items, lambda item: item[2] == RUNNING))
         either = share(items, lambda item: item[2] in (RUNNING, GIL))
-        if either < 0.97 or abs(total - session.raw["duration"]) > 0.1 * total:
-            wrong.append("spin-%d: %.2f running or waiting for the lock" % (n, either))
-        if not 0.1 <= running[-1] <= 0.65:
-            wrong.append("spin-%d: running %.2f" % (n, running[-1]))
-    # Who has been given the lock but no CPU yet may count as ready to run.
-    if not 0.85 <= sum(running) <= 1.4:
-        wrong.append("running in all: %.2f" % sum(running))
+        if either < 0.97 - disturbance(session):
+            wrong.append("%s: %.2f running or waiting for the lock" % (thread["name"], either))
+        if not 0.05 <= running[-1] <= 0.6 + delayed:
+            wrong.append("%s: running %.2f" % (thread["name"], running[-1]))
+    # Who has been woken to take the lock but has no CPU yet may count as ready to run.
+    if not 0.85 <= sum(running) <= 1.15 + ready:
+        wrong.append("running in all: %.2f, ready without a CPU %.2f" % (sum(running), ready))
     return wrong, running
 
 
@@ -197,7 +227,7 @@ def test_mode_gil(interpreter, targets, tmp_path, home, figure):
     assert session.attach["mode"] == "gil"
     part = session.seconds() / session.raw["duration"]
     figure("--mode gil, %s: the lock was held %.2f of the time", interpreter, part)
-    assert 0.8 <= part <= 1.02
+    assert 0.8 - disturbance(session) <= part <= 1.02
     assert all(thread["name"].startswith("spin") for thread in session.attach["threads"])
     assert session.raw["sample_count"] <= session.attach["ticks"] * 1.01
 
@@ -213,10 +243,12 @@ def test_mode_cpu(interpreter, targets, tmp_path, home):
     assert session.attach["mode"] == "cpu"
     items = records(session)
     assert {item[2] for item in items} == {RUNNING}
-    busy = share(items, lambda item: any(f.function in ("computes", "hashes") for f in item[0]))
-    assert busy >= 0.85
+    idle = sum(item[1] for item in items
+               if not any(f.function in ("computes", "hashes") for f in item[0]))
+    delayed = sum(session.delays.values())
+    assert idle <= (0.15 + disturbance(session)) * session.seconds() + delayed
     # Two of eleven things it does in turn are work.
-    assert session.seconds() <= 0.4 * session.raw["duration"]
+    assert session.seconds() <= 0.4 * session.raw["duration"] + delayed
     thread = session.attach["threads"][0]
     assert len(thread["jumps"]) >= 2
     assert all(0 <= at < thread["records"] for at, _ in thread["jumps"])

@@ -106,6 +106,15 @@ static void test_lost_in_a_mode(void **state)
         PYI_MODE_CPU, "MainThread m.1=1\nMainThread m.2=3\n", "2x1");
 }
 
+/* Time nobody watched is of no kind, unless the thread stands where it stood, doing the same. */
+static void test_a_gap_in_a_mode(void **state)
+{
+    check_states((const char *[]){"M @1 m.1", "M @1 m.1", "/50 M @1 m.2", "/50 M @1 m.2", NULL},
+                 PYI_MODE_CPU, "MainThread m.1=1\nMainThread m.2=52\n", "2x1");
+    check_states((const char *[]){"M @2 m.1", "/50 M @1 m.1", "M @1 m.1", NULL}, PYI_MODE_CPU,
+                 "MainThread m.1=2\n", "1x1");
+}
+
 /* Marks stand above the stack, are not part of what it shares with the next one, and where a
  * report begins they are left out. */
 static void test_marks(void **state)
@@ -193,6 +202,7 @@ int main(void)
         TEST(test_what_a_mode_leaves_out),
         TEST(test_stacks_left_out_in_between),
         TEST(test_lost_in_a_mode),
+        TEST(test_a_gap_in_a_mode),
         TEST(test_marks),
         TEST(test_a_waiting_thread_is_idle_in_any_state),
         TEST(test_folding_keeps_states),
