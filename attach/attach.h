@@ -69,6 +69,15 @@ struct pyi_stack {
     bool verified;    /* every caller-callee edge is proven, not only plausible; never where
                          edges are not being proven, and then all `edge` are 0 */
     uint8_t attempts; /* 1: at the first read */
+    /** The rest only when asked for at open; of a LOST stack nothing is known. */
+    enum pyi_state state;
+    bool holds_gil;
+    bool raising; /* an exception is on its way or being handled */
+    /** What stands above the last entry although it is no call: the garbage collector ("<GC>" in
+     *  "<gc>"), then the system call in which the thread waits ("[recv tcp 10.0.0.5:5432]" in
+     *  "<wait>"). Valid until the target is closed. */
+    const struct pyi_code *marks[2];
+    uint8_t mark_count;
 };
 
 /** One look at all selected threads. Storage of the target, valid until the next round. */
@@ -85,6 +94,7 @@ struct pyi_target_stats {
     uint64_t mispredicted; /* stacks that needed a second call */
     uint64_t code_misses;  /* code objects read anew */
     uint64_t code_reused;  /* addresses found to hold another code object than before */
+    uint64_t probes;       /* reads of /proc for the states of threads */
 };
 
 struct pyi_target_options {
@@ -98,7 +108,11 @@ struct pyi_target_options {
     bool (*select)(void *context, const struct pyi_thread *thread);
     void *select_context;
     enum pyi_c_labels c_labels; /* which C functions appear as the last entry of a stack */
-    size_t max_depth;           /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    bool states;      /* look for the state of each thread in each round, and for what follows */
+    bool waits;       /* name system calls also where a C function is the last entry */
+    bool no_gc;       /* do not tell when the garbage collector runs */
+    bool exceptions;  /* look whether an exception is active, 3.11+ */
+    size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
 };
 
 /** What was found at open. Texts are borrowed until close. */
@@ -197,6 +211,7 @@ enum pyi_gil {
 struct pyi_thread_state {
     char run; /* as /proc has it: R on a CPU or ready, S asleep, D, T, t, Z; 0 unknown */
     enum pyi_gil gil;
+    struct pyi_text wait; /* system call it waits in, "[read /var/log/x]", safe to print; or "" */
 };
 /** The states of threads of the latest round, read together; a dozen system calls per thread, so
  *  not for every sample. What cannot be read is unknown. */

@@ -129,7 +129,8 @@ void pyi_target_stats(const struct pyi_target *target, struct pyi_target_stats *
 {
     *out = (struct pyi_target_stats){.rounds = target->rounds,
                                      .read_calls = target->memory->calls,
-                                     .bytes_read = target->memory->bytes};
+                                     .bytes_read = target->memory->bytes,
+                                     .probes = pyi_sched_probes(target->state)};
     pyi_cpython_stats(target->python, out);
 }
 
@@ -286,6 +287,9 @@ int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct py
     if (code == 0 && !target->image)
         code = look(target, &round, &reason);
     if (code == 0) {
+        if (target->options.states && !target->image)
+            pyi_sched_round(target->state, pyi_cpython_activities(target->python), round.count,
+                            target->options.waits);
         *out = round;
         return 0;
     }

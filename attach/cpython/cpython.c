@@ -8,6 +8,7 @@
 #include "attach/cpython/cpython.h"
 
 #include "attach/leaf/leaf.h"
+#include "attach/cpython/activity.h"
 #include "attach/cpython/object.h"
 #include "attach/cpython/python.h"
 #include "attach/cpython/verify.h"
@@ -48,8 +49,22 @@ static int set_windows(struct pyi_cpython *python, struct pyi_error *err)
     widen(&from, &to, layout->interp_id, 8);
     widen(&from, &to, layout->interp_threads_head, 8);
     widen(&from, &to, layout->interp_code_generation, 8);
+    if (python->options.states) {
+        widen(&from, &to, layout->interp_gc_collecting, 4);
+        widen(&from, &to, layout->interp_gc_frame, 8);
+    }
     python->interp_from = from;
     python->interp_length = to - from;
+    /* Up to 3.11 the global lock lies behind the head of the list, in 3.8 the collector as well. */
+    from = layout->runtime_interpreters_head;
+    to = from + 8;
+    if (python->options.states && pyi_has_field(layout->runtime_gil_last_holder)) {
+        widen(&from, &to, layout->runtime_gil_last_holder, PYI_LOCK_SIZE);
+        widen(&from, &to, layout->runtime_gc_collecting, 4);
+    }
+    python->runtime_length = 8;
+    if (from == layout->runtime_interpreters_head && to - from <= WINDOW_LIMIT)
+        python->runtime_length = to - from;
     from = 0;
     to = 0;
     const uint32_t fields[] = {
@@ -65,12 +80,20 @@ static int set_windows(struct pyi_cpython *python, struct pyi_error *err)
         layout->tstate_datastack_chunk,
         layout->tstate_datastack_top,
         layout->tstate_datastack_limit,
+        python->options.states ? layout->tstate_gil_requested : PYI_NO_FIELD,
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
         widen(&from, &to, fields[i], 8);
     /* 3.11, 3.12: the outermost C-stack record lives inside the thread state. */
     if (!python->heap_frames && python->minor <= 12)
         widen(&from, &to, layout->tstate_size - 8, 8);
+    if (python->options.exceptions && layout->minor >= 11) {
+        widen(&from, &to, layout->tstate_current_exception, 8);
+        widen(&from, &to, layout->tstate_exc_info, 8);
+        /* The thread's own item stands behind the end of the data stack (3.11 to 3.15,
+         * Include/cpython/pystate.h: exc_state). */
+        widen(&from, &to, layout->tstate_datastack_limit, 32);
+    }
     python->state_window = to;
     if (python->interp_length > WINDOW_LIMIT || python->state_window > WINDOW_LIMIT)
         return pyi_error_set(err, PYI_E_FORMAT, "layout of thread states makes no sense");
@@ -148,6 +171,7 @@ void pyi_cpython_close(struct pyi_cpython *python)
     pyi_copy_deinit(&python->again);
     pyi_arena_free(&python->arena);
     free(python->stacks);
+    free(python->activities);
     free(python);
 }
 
@@ -221,15 +245,21 @@ static int sample_all(struct pyi_cpython *python, struct pyi_round *out, struct 
 {
     size_t count = 0;
     if (!pyi_array_reserve(&python->stacks, &python->stack_capacity, python->threads.count + 1,
-                           sizeof(*python->stacks)))
+                           sizeof(*python->stacks)) ||
+        !pyi_array_reserve(&python->activities, &python->activity_capacity,
+                           python->threads.count + 1, sizeof(*python->activities)))
         return pyi_error_nomem(err);
     for (size_t i = 0; i < python->threads.count; i++) {
         struct pyi_tracked *thread = python->threads.items[i];
         if (!thread->shown.alive || !thread->selected)
             continue;
-        int rc = pyi_verify_sample(python, thread, &python->stacks[count++], err);
+        struct pyi_stack *stack = &python->stacks[count];
+        struct pyi_activity *activity = &python->activities[count++];
+        int rc = pyi_verify_sample(python, thread, stack, err);
         if (rc != 0)
             return rc;
+        pyi_activity_of(python, thread, activity);
+        activity->stack = stack;
     }
     *out = (struct pyi_round){python->stacks, count};
     return 0;
@@ -248,6 +278,8 @@ int pyi_cpython_round(struct pyi_cpython *python, struct pyi_round *out, struct 
         rc = pyi_threads_names(python, err);
     if (rc != 0)
         return rc;
+    if (python->options.states)
+        pyi_activity_read(python);
     ask_selection(python);
     return sample_all(python, out, err);
 }

@@ -44,6 +44,21 @@ int pyi_cpython_finalizing(struct pyi_cpython *python, bool *finalizing,
  * means. */
 int pyi_cpython_round(struct pyi_cpython *python, struct pyi_round *out,
                       struct pyi_error *err) PYI_MUST_CHECK;
+/** What the interpreter's own memory tells of a thread at the moment of its stack. */
+struct pyi_activity {
+    struct pyi_stack *stack;     /* of the round */
+    bool moved;                  /* its frames are not those of its last stack or stand elsewhere */
+    bool lock_known;             /* whether the next and the addresses mean anything */
+    bool holds_lock;             /* the global lock of its interpreter */
+    bool held_last;              /* nobody else has held it since this thread did */
+    bool asks_for_lock;          /* it says itself that it waits for the lock, 3.15 */
+    bool collecting;             /* it runs the garbage collector */
+    bool raising;                /* an exception is active in it; only if asked for at open */
+    uint64_t switches;           /* how often the lock went from one thread to another */
+    pyi_addr wait_from, wait_to; /* on these addresses a thread waits for the lock */
+};
+/** Of the latest round, one for each of its stacks. */
+const struct pyi_activity *pyi_cpython_activities(const struct pyi_cpython *python);
 /** Makes the next pyi_cpython_sysinfo() read again; results so far stay valid. */
 void pyi_cpython_forget_sysinfo(struct pyi_cpython *python);
 int pyi_cpython_sysinfo(struct pyi_cpython *python, const struct pyi_sysinfo **out,

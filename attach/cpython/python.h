@@ -48,6 +48,8 @@ struct pyi_cpython {
     size_t state_window;  /* bytes of a thread state every sample needs */
     pyi_addr interp_from; /* window of an interpreter state, relative to it */
     size_t interp_length;
+    size_t runtime_length; /* of the runtime, from the head of the list of interpreters on */
+    pyi_addr none;         /* the object None, 0 not met yet */
 
     struct pyi_intern texts; /* every name ever delivered */
     struct pyi_codes codes;
@@ -60,6 +62,8 @@ struct pyi_cpython {
     struct pyi_copy again; /* of one thread that has to be read once more */
     struct pyi_stack *stacks;
     size_t stack_capacity;
+    struct pyi_activity *activities; /* of the same threads */
+    size_t activity_capacity;
     uint32_t round;
     uint64_t generation; /* sum of the interpreters' code generations, 3.14+ */
 

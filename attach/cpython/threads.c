@@ -8,6 +8,7 @@
  */
 #include "attach/cpython/threads.h"
 
+#include "attach/cpython/activity.h"
 #include "attach/cpython/frames.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
@@ -55,14 +56,15 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_threads *threads = &python->threads;
+    const bool states = python->options.states;
     int rc = 0;
     threads->listed = python->round % LIST_ROUNDS == 0 || python->round <= threads->list_until;
     threads->runtime_piece = PYI_NO_PIECE;
-    if (threads->listed)
+    if (threads->listed || (states && python->runtime_length > 8))
         rc =
             pyi_copy_add(&python->copy, python->runtime.address + layout->runtime_interpreters_head,
-                         8, 0, &threads->runtime_piece, err);
-    bool wanted = threads->listed || pyi_has_field(layout->interp_code_generation);
+                         python->runtime_length, 0, &threads->runtime_piece, err);
+    bool wanted = states || threads->listed || pyi_has_field(layout->interp_code_generation);
     for (size_t i = 0; rc == 0 && i < threads->interp_count; i++) {
         struct pyi_interp *interp = &threads->interps[i];
         interp->piece = PYI_NO_PIECE;
@@ -70,6 +72,8 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
             rc = pyi_copy_add(&python->copy, interp->address + python->interp_from,
                               python->interp_length, 0, &interp->piece, err);
     }
+    if (rc == 0)
+        rc = pyi_activity_plan(python, err);
     for (size_t i = 0; rc == 0 && i < threads->count; i++) {
         struct pyi_tracked *thread = threads->items[i];
         thread->planned = thread->shown.alive;
@@ -576,66 +580,4 @@ int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err)
     int rc = name_all(python, err);
     python->memory = memory;
     return rc != 0 ? rc : name_rest(python, err);
-}
-
-/* ---- global lock ----------------------------------------------------------------------------- */
-
-/* struct _gil_runtime_state, Include/internal/pycore_gil.h: behind `locked` (16) the number of
- * switches, then at 32 what those who want the lock wait on: a condition and its mutex. */
-#define GIL_WAIT_AT     16 /* from `locked` on */
-#define GIL_WAIT_LENGTH 88
-
-struct gil {
-    bool read, known;
-    pyi_addr record, holder;
-};
-
-static void read_gil(struct pyi_cpython *python, const struct pyi_interp *interp, struct gil *out)
-{
-    const struct pyi_layout *layout = &python->layout;
-    uint8_t bytes[32];
-    uint64_t record;
-    out->read = true;
-    /* 3.12+: each interpreter points to its own lock or to a shared one. */
-    if (pyi_has_field(layout->interp_ceval_gil)) {
-        if (pyi_object_word(python, interp->address + layout->interp_ceval_gil, &record, NULL) != 0)
-            return;
-    } else if (pyi_has_field(layout->runtime_gil_last_holder)) {
-        record =
-            python->runtime.address + layout->runtime_gil_last_holder - layout->gil_last_holder;
-    } else {
-        return;
-    }
-    if (layout->gil_locked + 4 > sizeof(bytes) || layout->gil_last_holder + 8 > sizeof(bytes) ||
-        !pyi_addr_plausible(record) ||
-        pyi_object_bytes(python, record, bytes, sizeof(bytes), NULL) != 0)
-        return;
-    out->record = record;
-    out->known = true;
-    /* `last_holder` stays after the release; `locked` is -1 before the lock is made. */
-    if (pyi_load_i32(bytes + layout->gil_locked) == 1)
-        out->holder = pyi_load_u64(bytes + layout->gil_last_holder);
-}
-
-void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const *threads,
-                     size_t count, struct pyi_gil_facts *out)
-{
-    const struct pyi_layout *layout = &python->layout;
-    PYI_CLEANUP(pyi_cleanup_free)
-    struct gil *gils = calloc(python->threads.interp_count + 1, sizeof(*gils));
-    for (size_t i = 0; i < count; i++) {
-        out[i] = (struct pyi_gil_facts){0};
-        if (gils == NULL || threads[i]->index >= python->threads.count)
-            continue;
-        const struct pyi_tracked *thread = python->threads.items[threads[i]->index];
-        struct gil *gil = &gils[thread->interp];
-        if (!gil->read)
-            read_gil(python, &python->threads.interps[thread->interp], gil);
-        if (!gil->known)
-            continue;
-        out[i].known = true;
-        out[i].holder = gil->holder == thread->address;
-        out[i].wait_from = gil->record + layout->gil_locked + GIL_WAIT_AT;
-        out[i].wait_to = out[i].wait_from + GIL_WAIT_LENGTH;
-    }
 }

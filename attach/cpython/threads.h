@@ -81,6 +81,7 @@ struct pyi_tracked {
     struct pyi_stack_entry *entries; /* outermost first, as delivered */
     size_t depth, entry_capacity;
     bool delivered, lost;
+    bool moved; /* since the last stack that could be read */
 };
 
 struct pyi_interp {
@@ -92,6 +93,13 @@ struct pyi_interp {
     pyi_addr threading_dict; /* namespace of its `threading` module, 0 not found yet */
     double names_time;       /* of the last look at all names; seconds, monotonic */
     size_t names_next;       /* rotates over threads when there are many */
+    /* Of activity.c: its global lock, and what was seen of it and of the collector. */
+    pyi_addr lock; /* 0 not known yet */
+    size_t lock_piece;
+    uint32_t lock_round;
+    bool lock_known, collecting;
+    pyi_addr lock_holder, lock_last, gc_frame;
+    uint64_t lock_switches;
 };
 
 /** What a walk along the lists found of one thread state. */

@@ -630,6 +630,9 @@ static int accept(struct pyi_cpython *python, struct pyi_tracked *thread, size_t
 {
     bool narrow = thread->view.narrow;
     size_t fresh = thread->frame_count - narrow;
+    thread->moved = narrow ? fresh > 0 || at > 0
+                           : thread->frame_count != thread->last_count ||
+                                 (thread->frame_count > 0 && !thread->frames[0].sure);
     watch_marks(python, thread);
     int rc = pyi_leaf_find(python, thread, &thread->leaf, err);
     if (rc == 0)

@@ -55,6 +55,9 @@ struct pyi_recorder_options {
     const char *libpython;          /* file that holds the runtime, NULL: search */
     const char *assume_version;     /* "3.15": use this layout whatever the target says; unsafe */
     enum pyi_c_labels c_labels;     /* default compatible */
+    enum pyi_mode mode;             /* which samples; default all */
+    bool waits;                     /* name system calls also below C functions */
+    bool no_gc;                     /* do not show the garbage collector */
     const char *dump_image;         /* write the memory one round touches to this file; NULL: no */
     /** Called from pyi_recorder_run() at most four times a second; NULL: never. */
     void (*progress)(void *context, const struct pyi_tally *tally);
@@ -68,7 +71,7 @@ PYI_API void pyi_recorder_options_init(struct pyi_recorder_options *options);
 
 /**
  * Opens a running process for recording. Options are copied. Errors: GONE (no such process),
- * PERM, NOTPYTHON, VERSION, LIMIT, OS, NOMEM; `slug` and `why` tell the cause.
+ * PERM, NOTPYTHON, VERSION (also slug mode-version), LIMIT, OS, NOMEM; `slug` and `why` tell the cause.
  */
 PYI_API int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
                                 struct pyi_recorder **out, struct pyi_error *err) PYI_MUST_CHECK;

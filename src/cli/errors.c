@@ -67,6 +67,7 @@ static const struct pyi_error_row rows[] = {
     {.slug = "version-new", .status = PYI_EXIT_TARGET,
      .note = "a newer pyinstrument may support it; --assume-version X.Y reads it as a known version, "
              "which is unsafe"},
+    {.slug = "mode-version", .status = PYI_EXIT_TARGET, .tries = {"{command:--mode=wall}"}},
     {.slug = "not-cpython", .status = PYI_EXIT_TARGET},
     {.slug = "bits-32", .status = PYI_EXIT_TARGET, .note = "a 32-bit build can profile it"},
     {.slug = "arch", .status = PYI_EXIT_TARGET},

@@ -115,6 +115,9 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
     else if (pyi_options_given(console->options, PYI_OPT_THREAD))
         pyi_warning_print(console, "no samples: no thread fits --thread %s",
                           console->options->values[PYI_OPT_THREAD]);
+    else if (recorded->mode && tally->ticks > 0)
+        pyi_warning_print(console, "no samples: in %s there were none that --mode=%s keeps",
+                          pyi_number_seconds(tally->elapsed, ran), recorded->mode);
     else if (tally->elapsed < interval)
         pyi_warning_print(console,
                           "no samples: the program ran for %s, less than one interval (%s); "

@@ -77,6 +77,7 @@ static int new_recorder(const struct pyi_recorder_options *options, struct pyi_r
         pyi_recorder_free(recorder);
         return code;
     }
+    recorder->ledger.selective = recorder->options.mode != PYI_MODE_WALL;
     recorder->started = recorder->clock.now(&recorder->clock);
     recorder->start_time = recorder->clock.wall(&recorder->clock);
     *out = recorder;

@@ -130,17 +130,21 @@ def test_states_and_the_lock(interpreter, targets, home):
     target.line()
     run = pyi.run("--dump", "--json", "--repeat", 60, "--every", "0.02", "--pid", target.pid, home=home)
     assert run.status == 0, run
-    now, states, holders = {}, {}, 0
+    now, states, holders, idle = {}, {}, 0, []
     for line in run.out.splitlines():
         look = json.loads(line)
         assert sum(t["gil"] == "holder" for t in look["threads"]) <= 1, look
         for thread in look["threads"]:
             now[thread["name"]] = thread
             assert thread["read"], thread
+            if thread["name"] == "idle" and thread["state"] == "waiting":
+                idle.append(thread)
         for name, thread in now.items():
             states.setdefault(name, set()).add(thread["state"])
         holders += any(t["gil"] == "holder" for t in now.values())
     assert states["idle"] - {"on CPU", "on CPU, holds the GIL", "waiting for the GIL"} == {"waiting"}
+    waits = {look["wait"] for look in idle if "wait" in look}
+    assert waits and waits <= {"[nanosleep]", "[select]"}, waits
     assert {t["function"] for t in now["idle"]["frames"]} >= {"idle", "run"}
     busy = states["busy-1"] | states["busy-2"]
     assert "on CPU, holds the GIL" in busy and "waiting for the GIL" in busy, states
