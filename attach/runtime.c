@@ -32,6 +32,7 @@ static const char *const names[PYI_NAMES] = {
     [PYI_NAME_TYPE_TYPE] = "PyType_Type",
     [PYI_NAME_REF_DEBUG] = "_Py_NegativeRefcount",
     [PYI_NAME_OLD_CURRENT] = "_PyThreadState_Current",
+    [PYI_NAME_OLD_HEAD] = "interp_head",
 };
 
 uint64_t pyi_image_symbol(struct pyi_elf_image *image, enum pyi_name name)
@@ -130,6 +131,16 @@ static uint64_t find_cookie(const struct pyi_runtime_search *search, uint32_t fi
     return 0;
 }
 
+/* 2.7 and 3.6 (Python/pystate.c): the list of interpreters is a variable of its own. */
+static void find_old_head(struct pyi_elf_image *image)
+{
+    image->how = image->head ? "PyInterpreterState_Head" : ".symtab";
+    if (image->head)
+        return;
+    load_statics(image);
+    image->head = pyi_image_symbol(image, PYI_NAME_OLD_HEAD);
+}
+
 /* Everything this file can tell; true when it holds a runtime (or what Python 2 had instead). */
 static bool examine(const struct pyi_runtime_search *search, struct pyi_elf_image *image,
                     bool thorough)
@@ -155,7 +166,7 @@ static bool examine(const struct pyi_runtime_search *search, struct pyi_elf_imag
         image->runtime = find_cookie(search, image->file);
     }
     if (!image->runtime && pyi_image_symbol(image, PYI_NAME_OLD_CURRENT)) {
-        image->how = "_PyThreadState_Current";
+        find_old_head(image);
         image->old = true;
     }
     return image->runtime || image->old || (image->head && thorough);
@@ -346,6 +357,8 @@ static int complete(const struct pyi_runtime_search *search, struct pyi_elf_imag
 {
     struct pyi_runtime runtime = {.address = image->runtime};
     runtime.debug = pyi_image_symbol(image, PYI_NAME_REF_DEBUG) != 0;
+    if (image->old)
+        runtime.current = pyi_image_symbol(image, PYI_NAME_OLD_CURRENT);
     describe(&search->maps->files[image->file], image->how, &runtime);
     int code = pyi_identify_version(search, image, &runtime, err);
     if (code < 0)

@@ -226,9 +226,10 @@ static int read_lines(struct pyi_cpython *python, struct pyi_code_entry *entry,
         pyi_object_bytestring(python, entry->linetable_at, PYI_MAX_LINETABLE, &table, &length, err);
     if (rc != 0)
         return rc;
-    enum pyi_linetable_format format = python->minor >= 11   ? PYI_LINETABLE_LOCATIONS
-                                       : python->minor == 10 ? PYI_LINETABLE_RANGES
-                                                             : PYI_LINETABLE_LNOTAB;
+    enum pyi_linetable_format format = python->minor >= 11             ? PYI_LINETABLE_LOCATIONS
+                                       : python->minor == 10           ? PYI_LINETABLE_RANGES
+                                       : python->minor == PYI_PYTHON_2 ? PYI_LINETABLE_UNSIGNED
+                                                                       : PYI_LINETABLE_LNOTAB;
     return pyi_linetable_decode(format, table, length, entry->first_line, &entry->lines,
                                 &entry->line_count, err);
 }

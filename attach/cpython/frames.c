@@ -9,6 +9,7 @@
 #include "attach/cpython/frames.h"
 
 #include "attach/cpython/object.h"
+#include "attach/cpython/python2.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include <string.h>
@@ -572,7 +573,13 @@ static int class_of(struct pyi_cpython *python, struct pyi_tracked *thread, stru
         may_be_cell = false;
         object = next;
     }
-    if (frame->entry->first_local == PYI_FIRST_CLS) {
+    bool cls = frame->entry->first_local == PYI_FIRST_CLS;
+    if (type->old_kind != PYI_OLD_NONE) {
+        int rc = pyi_python2_class(python, object, cls, &type, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (cls && !type->old_style) {
         if (!(type->flags & PYI_TYPE_IS_TYPE))
             return 0;
         int rc = pyi_classes_get(python, object, &type, err);

@@ -154,6 +154,20 @@ static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head,
     return 0;
 }
 
+/* 2.7, 3.6: interpreters have no numbers. The list is newest first, and the main one, the last, is
+ * number 0. Those not met before are the newest. */
+static void number_interps(struct pyi_cpython *python)
+{
+    struct pyi_threads *threads = &python->threads;
+    int64_t next = 0;
+    for (size_t i = 0; i < threads->interp_count; i++)
+        if (threads->interps[i].id >= next)
+            next = threads->interps[i].id + 1;
+    for (size_t i = threads->interp_count; i > 0; i--)
+        if (threads->interps[i - 1].id < 0 && threads->interps[i - 1].seen == python->round)
+            threads->interps[i - 1].id = next++;
+}
+
 static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
@@ -180,7 +194,8 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
         struct pyi_interp *interp = &threads->interps[index];
-        interp->id = (int64_t)pyi_load_u64(bytes + layout->interp_id - python->interp_from);
+        if (pyi_has_field(layout->interp_id))
+            interp->id = (int64_t)pyi_load_u64(bytes + layout->interp_id - python->interp_from);
         interp->seen = python->round;
         if (pyi_has_field(layout->interp_code_generation))
             generation +=
@@ -192,6 +207,8 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
     }
+    if (!pyi_has_field(layout->interp_id))
+        number_interps(python);
     pyi_codes_generation(python, generation);
     return 0;
 }
@@ -208,11 +225,15 @@ static pid_t outer_tid(const struct pyi_cpython *python, int64_t inner, uint64_t
     return 0;
 }
 
-static bool is_main(struct pyi_cpython *python, const struct pyi_found *found)
+/* 2.7, 3.6: the interpreter keeps the main thread's ident in a file-local variable; the process's
+ * first thread stands in for it. */
+static bool is_main(struct pyi_cpython *python, const struct pyi_found *found, pid_t tid)
 {
     uint64_t ident = 0;
     if (python->threads.interps[found->interp].id != 0)
         return false;
+    if (!pyi_has_field(python->layout.runtime_main_thread))
+        return tid != 0 && tid == python->facts.pid;
     if (pyi_has_field(python->layout.runtime_main_thread) &&
         pyi_object_word(python, python->runtime.address + python->layout.runtime_main_thread,
                         &ident, NULL) != 0)
@@ -234,13 +255,14 @@ static int add_thread(struct pyi_cpython *python, const struct pyi_found *found,
         free(thread);
         return pyi_error_nomem(err);
     }
+    pid_t tid = outer_tid(python, found->native, found->ident);
     thread->shown = (struct pyi_thread){
         .index = (uint32_t)threads->count,
         .ident = found->ident,
-        .tid = outer_tid(python, found->native, found->ident),
+        .tid = tid,
         .interpreter = threads->interps[found->interp].id,
         .name = pyi_text(""),
-        .is_main = is_main(python, found),
+        .is_main = is_main(python, found, tid),
         .alive = true,
     };
     thread->address = found->address;
@@ -297,8 +319,10 @@ static void find_tid_again(struct pyi_cpython *python, struct pyi_tracked *threa
     thread->shown.tid = outer_tid(python, found->native, found->ident);
     thread->tid_retry = next_time(python, &thread->tid_failed);
     /* Threads are also selected by their id. */
-    if (thread->shown.tid != 0)
+    if (thread->shown.tid != 0) {
         thread->asked = false;
+        thread->shown.is_main |= is_main(python, found, thread->shown.tid);
+    }
 }
 
 int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
@@ -377,11 +401,13 @@ static int set_other_name(struct pyi_cpython *python, struct pyi_tracked *thread
     return rc;
 }
 
-/* Reads one Thread object: _name, and up to 3.10 its kernel id. */
+/* Reads one Thread object: _name (2.7, Lib/threading.py: a private attribute of that class), and
+ * up to 3.10 its kernel id. */
 static int name_thread(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr object,
                        struct pyi_error *err)
 {
-    static const char *const words[] = {"_name", "_native_id"};
+    const char *const words[] = {python->minor == PYI_PYTHON_2 ? "_Thread__name" : "_name",
+                                 "_native_id"};
     pyi_addr values[2];
     int rc = pyi_object_attributes(python, object, words, 2, values, err);
     if (rc != 0)
@@ -578,6 +604,11 @@ static void read_gil(struct pyi_cpython *python, const struct pyi_interp *interp
     uint8_t bytes[32];
     uint64_t record;
     out->read = true;
+    /* 2.7, 3.6, Python/pystate.c: who holds the lock; what others wait on is file-local. */
+    if (python->runtime.current != 0) {
+        out->known = pyi_object_word(python, python->runtime.current, &out->holder, NULL) == 0;
+        return;
+    }
     /* 3.12+: each interpreter points to its own lock or to a shared one. */
     if (pyi_has_field(layout->interp_ceval_gil)) {
         if (pyi_object_word(python, interp->address + layout->interp_ceval_gil, &record, NULL) != 0)
@@ -599,6 +630,17 @@ static void read_gil(struct pyi_cpython *python, const struct pyi_interp *interp
         out->holder = pyi_load_u64(bytes + layout->gil_last_holder);
 }
 
+/* Free-threaded, 3.13, pycore_pystate.h, _Py_THREAD_ATTACHED: there is no lock to hold, but a thread
+ * that runs Python code is attached, all of them at once. */
+static bool is_attached(struct pyi_cpython *python, const struct pyi_tracked *thread)
+{
+    const struct pyi_layout *layout = &python->layout;
+    uint8_t state[4];
+    return layout->free_threaded && pyi_has_field(layout->tstate_state) &&
+           pyi_object_bytes(python, thread->address + layout->tstate_state, state, 4, NULL) == 0 &&
+           pyi_load_u32(state) == 1;
+}
+
 void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const *threads,
                      size_t count, struct pyi_gil_facts *out)
 {
@@ -616,7 +658,9 @@ void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const 
         if (!gil->known)
             continue;
         out[i].known = true;
-        out[i].holder = gil->holder == thread->address;
+        out[i].holder = gil->holder == thread->address || is_attached(python, thread);
+        if (gil->record == 0)
+            continue;
         out[i].wait_from = gil->record + layout->gil_locked + GIL_WAIT_AT;
         out[i].wait_to = out[i].wait_from + GIL_WAIT_LENGTH;
     }

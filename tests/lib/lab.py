@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGETS = os.path.join(ROOT, "fixtures", "targets")
 BUILD = os.environ.get("PYI_BUILD") or os.path.join(ROOT, "build")
@@ -23,8 +25,10 @@ BINARY = os.environ.get("PYI_BINARY") or os.path.join(BUILD, "pyinstrument")
 LAB = os.environ.get("PYI_LAB") or "/var/tmp/pyinstrument-lab"
 FULL = os.environ.get("PYI_FULL", "0") not in ("", "0")
 
-# Minor versions that are profiled, and those that are refused by name.
+# Minor versions with everything (proven calls and C functions come with 3.8 and 3.11), and those
+# of which stacks, names and times are read.
 SUPPORTED = range(8, 16)
+OLDER = ((2, 7), (3, 6), (3, 7))
 REQUIRED = ("3.11", "3.13", "3.14", "3.15")
 
 
@@ -34,6 +38,7 @@ class Interpreter:
         self.text = version
         self.version = tuple(int(part) for part in version.split(".")[:2])
         self.command = command
+        self.build = {"t": "free-threaded", "d": "debug"}.get(name[-1], "default")
         self.root = command[1] if command[0] == "chroot" else ""
         self.executable = command[-1]
 
@@ -53,7 +58,40 @@ def every_interpreter():
 
 
 def supported():
-    return [i for i in every_interpreter() if i.version[0] == 3 and i.version[1] in SUPPORTED]
+    """Default builds of the newer versions."""
+    return [i for i in every_interpreter() if i.build == "default"
+            and i.version[0] == 3 and i.version[1] in SUPPORTED]
+
+
+def older():
+    return [i for i in every_interpreter() if i.version in OLDER]
+
+
+SPECIAL = {"3.11d": "python3.11-dbg (scripts/setup full)", "3.13t": "scripts/lab ensure 3.13t"}
+
+
+def special():
+    """Debug and free-threaded builds."""
+    return [i for i in every_interpreter() if i.build != "default"]
+
+
+def absent():
+    """Parameters that are skipped by name, for interpreters that are not here."""
+    ways = {"2.7": "pyenv, or scripts/lab ensure old", "3.6": "pyenv", "3.7": "pyenv", **SPECIAL}
+    found = {i.name.rpartition("-")[2] for i in special()}
+    found |= {"%d.%d" % i.version for i in older()}
+    return [pytest.param(None, id="absent-" + name, marks=pytest.mark.skip(
+        reason="no Python %s here: %s" % (name, ways[name]))) for name in ways if name not in found]
+
+
+def every_profiled():
+    """Parameters: all that can be read, and what is absent as skips."""
+    return older() + supported() + special() + absent()
+
+
+def one_of_each():
+    """The same with one of each minor version of the newer ones."""
+    return older() + one_per_version() + special() + absent()
 
 
 def one_per_version():
