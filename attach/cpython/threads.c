@@ -623,22 +623,15 @@ static void read_gil(struct pyi_cpython *python, const struct pyi_interp *interp
         !pyi_addr_plausible(record) ||
         pyi_object_bytes(python, record, bytes, sizeof(bytes), NULL) != 0)
         return;
+    /* Free-threaded, pycore_gil.h: the record begins with `enabled`, and nobody holds a lock that is
+     * switched off. */
+    if (layout->free_threaded && pyi_load_i32(bytes) == 0)
+        return;
     out->record = record;
     out->known = true;
     /* `last_holder` stays after the release; `locked` is -1 before the lock is made. */
     if (pyi_load_i32(bytes + layout->gil_locked) == 1)
         out->holder = pyi_load_u64(bytes + layout->gil_last_holder);
-}
-
-/* Free-threaded, 3.13, pycore_pystate.h, _Py_THREAD_ATTACHED: there is no lock to hold, but a thread
- * that runs Python code is attached, all of them at once. */
-static bool is_attached(struct pyi_cpython *python, const struct pyi_tracked *thread)
-{
-    const struct pyi_layout *layout = &python->layout;
-    uint8_t state[4];
-    return layout->free_threaded && pyi_has_field(layout->tstate_state) &&
-           pyi_object_bytes(python, thread->address + layout->tstate_state, state, 4, NULL) == 0 &&
-           pyi_load_u32(state) == 1;
 }
 
 void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const *threads,
@@ -658,7 +651,7 @@ void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const 
         if (!gil->known)
             continue;
         out[i].known = true;
-        out[i].holder = gil->holder == thread->address || is_attached(python, thread);
+        out[i].holder = gil->holder == thread->address;
         if (gil->record == 0)
             continue;
         out[i].wait_from = gil->record + layout->gil_locked + GIL_WAIT_AT;

@@ -109,6 +109,11 @@ def local():
     return [i for i in supported() if not i.root]
 
 
+def local_of_any_kind():
+    """The same with the older ones and other builds, and what is absent as skips."""
+    return local() + [i for i in older() + special() if not i.root] + absent()
+
+
 def by_version(text):
     for interpreter in one_per_version():
         if "%d.%d" % interpreter.version == text:

@@ -66,7 +66,7 @@ def compare_shares(interpreter, targets, tmp_path, home, **options):
     return wrong, worst, run.errors
 
 
-@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.one_of_each(), ids=repr)
 def test_shares(interpreter, targets, tmp_path, home, figure):
     """Others use the machine too: a recording that was pushed aside is made once more, and then
     goes before them."""
