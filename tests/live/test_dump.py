@@ -142,13 +142,13 @@ def test_states_and_the_lock(interpreter, targets, home):
     now, states, holders = {}, {}, 0
     for line in run.out.splitlines():
         look = json.loads(line)
-        assert sum(t["gil"] == "holder" for t in look["threads"]) <= 1, look
+        assert sum(t.get("gil") == "holder" for t in look["threads"]) <= 1, look
         for thread in look["threads"]:
             now[thread["name"]] = thread
             assert thread["read"], thread
         for name, thread in now.items():
             states.setdefault(name, set()).add(thread["state"])
-        holders += any(t["gil"] == "holder" for t in now.values())
+        holders += any(t.get("gil") == "holder" for t in now.values())
     assert states["idle"] - {"on CPU", "on CPU, holds the GIL", "waiting for the GIL"} == {"waiting"}
     assert {t["function"] for t in now["idle"]["frames"]} >= {"idle", "run"}
     busy = states["busy-1"] | states["busy-2"]
@@ -157,7 +157,7 @@ def test_states_and_the_lock(interpreter, targets, home):
     else:
         assert "on CPU, holds the GIL" in busy, states
         # Before 3.7 nothing tells what a thread waits for that waits for the lock.
-        assert ("waiting for the GIL" if interpreter.version >= (3, 7) else "waiting") in busy, states
+        assert "waiting for the GIL" in busy or interpreter.version < (3, 7), states
         assert holders >= 20
     spinning = [f for f in now["busy-1"]["frames"] if f["function"] == "spin"]
     assert [f["count"] for f in spinning] == [1, 20], spinning
