@@ -360,6 +360,9 @@ void pyi_frames_decode(const struct pyi_cpython *python, const uint8_t *bytes,
     frame->owner = bytes[layout->iframe_owner];
     frame->code = pyi_load_u64(bytes + layout->iframe_code) & python->reference_mask;
     frame->instruction = (int64_t)pyi_load_u64(bytes + layout->iframe_instr);
+    frame->copy = pyi_has_field(layout->iframe_tlbc_index)
+                      ? pyi_load_i32(bytes + layout->iframe_tlbc_index)
+                      : 0;
     frame->slot = first_local(python, bytes);
     frame->from_c = pyi_has_field(layout->iframe_is_entry) && bytes[layout->iframe_is_entry] != 0;
     frame->previous = pyi_load_u64(bytes + layout->iframe_previous);

@@ -612,7 +612,7 @@ static const struct pyi_call_site *site_of(const struct pyi_cpython *python,
                                            const struct pyi_frame *frame,
                                            const struct leaf_code *code)
 {
-    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->entry->start) / 2
+    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->start) / 2
                    : python->minor == 10 ? frame->instruction
                                          : frame->instruction / 2;
     if (unit < 0 || unit > UINT32_MAX)
