@@ -414,6 +414,8 @@ int pyi_open_info(struct pyi_target *target, struct pyi_error *err)
     info->build = pyi_text(runtime->free_threaded ? "free-threaded"
                            : runtime->debug       ? "debug"
                                                   : "default");
+    /* Their offsets are from headers, and the tests run on memory made from those. */
+    info->untested = runtime->free_threaded && info->major == 3 && info->minor >= 14;
     info->found = pyi_text(runtime->found);
     info->layout = pyi_text(pyi_cpython_layout_source(target->python));
     info->runtime = runtime->address;

@@ -54,9 +54,12 @@ int pyi_runtime_find(const struct pyi_runtime_search *search, struct pyi_runtime
 /** True when names alone say that these mappings are a Python's. */
 bool pyi_runtime_looks_like_python(const char *proc, pid_t pid, const struct pyi_maps *maps);
 
-/** Decodes the machine code of PyInterpreterState_Head(), mapped at `address`: where the head
- *  pointer lies, and the runtime when the code names it (else 0). False for an unknown form. */
+#define PYI_HEAD_CODE 48 /* bytes of the function that are looked at */
+/** Decodes the machine code of PyInterpreterState_Head(), mapped at `address`, of x86-64 or aarch64:
+ *  where the head pointer lies, and the runtime when the code names it (else 0). False for an
+ *  unknown form. In list_head.c. */
 bool pyi_runtime_decode_head(struct pyi_memory *memory, uint64_t address,
-                             const unsigned char code[24], uint64_t *head, uint64_t *runtime);
+                             const unsigned char code[PYI_HEAD_CODE], uint64_t *head,
+                             uint64_t *runtime);
 
 #endif
