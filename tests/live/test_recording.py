@@ -31,8 +31,8 @@ def go_first():
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
-def record(interpreter, targets, tmp_path, home, seconds, **options):
-    target = lab.start(interpreter, "phases.py")
+def record(interpreter, targets, tmp_path, home, seconds, surroundings=None, **options):
+    target = lab.start(interpreter, "phases.py", env=surroundings or {})
     targets.append(target)
     assert target.line() == b"ready"
     out = tmp_path / "out.pyisession"
@@ -67,17 +67,23 @@ def compare_shares(interpreter, targets, tmp_path, home, **options):
 
 
 @pytest.mark.parametrize("interpreter", lab.one_of_each(), ids=repr)
-def test_shares(interpreter, targets, tmp_path, home, figure):
+@pytest.mark.parametrize("jit", ["plain", "jit"])
+def test_shares(interpreter, jit, targets, tmp_path, home, figure):
     """Others use the machine too: a recording that was pushed aside is made once more, and then
     goes before them."""
+    surroundings = {"PYTHON_JIT": "1"} if jit == "jit" else {}
+    if jit == "jit" and (interpreter.version < (3, 14) or interpreter.build != "default"):
+        pytest.skip("%s cannot switch a JIT on" % interpreter)
     for attempt in (1, 2):
         more = {"preexec_fn": go_first} if attempt == 2 else {}
+        more["surroundings"] = surroundings
         wrong, worst, errors = compare_shares(interpreter, targets, tmp_path, home, **more)
         if not wrong:
             break
         targets.pop().close()
-    figure("shares, %s, %d s at 1 kHz: worst of 8 phases off by %.2f percentage points%s", interpreter,
-           SECONDS, worst * 100, "" if attempt == 1 else " (second attempt)")
+    figure("shares, %s%s, %d s at 1 kHz: worst of 8 phases off by %.2f percentage points%s",
+           interpreter, " with JIT" if jit == "jit" else "", SECONDS, worst * 100,
+           "" if attempt == 1 else " (second attempt)")
     assert not wrong, "%s\n%s" % ("\n".join(wrong), errors)
 
 

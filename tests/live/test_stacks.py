@@ -33,6 +33,20 @@ def pair(request):
         target.close()
 
 
+def look(interpreter, *arguments, **options):
+    """(the target's own words, the reader's)"""
+    target = lab.start(interpreter, "stacks.py", *arguments, files=FILES, **options)
+    try:
+        truth = target.json()
+        target.wait_asleep()
+        answer = subprocess.run([HELPER, str(target.pid), "7"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, timeout=60)
+        assert answer.returncode == 0, answer.stderr.decode("utf-8", "replace")
+        return truth, json.loads(answer.stdout.decode("utf-8", "surrogatepass"))
+    finally:
+        target.close()
+
+
 def threads_by_ident(seen, main=True):
     return {t["ident"]: t for t in seen["threads"] if (t["interpreter"] == 0) == main}
 
@@ -146,3 +160,41 @@ def test_read_calls(pair, figure):
     figure("stacks, %s: %.2f read calls per thread and round, %d bytes", interpreter, calls,
            seen["steady_bytes"] / samples)
     assert calls <= 2.2
+
+
+def frames_and_leaves_hold(truth, seen):
+    threads = threads_by_ident(seen)
+    problems = []
+    for told in truth["threads"]:
+        thread = threads.get(told["ident"])
+        compare(told["stack"], thread, told["name"], problems)
+        resting = told["stack"][-1][0] == "rest"
+        if thread and resting and thread["leaf"] != ["lock.acquire", "<built-in>", 0, 0]:
+            problems.append("%s: leaf %r" % (told["name"], thread["leaf"]))
+    assert not problems, "\n".join(problems)
+
+
+NEWER = lab.one_per_version() + lab.special()
+
+
+@pytest.mark.parametrize("interpreter", NEWER, ids=repr)
+@pytest.mark.parametrize("how", ["trace", "monitor"])
+def test_instrumented(interpreter, how):
+    """Line tracing and sys.monitoring change instructions, not stacks, lines or leaves."""
+    if how == "monitor" and interpreter.version < (3, 12):
+        pytest.skip("%s has no sys.monitoring" % interpreter)
+    frames_and_leaves_hold(*look(interpreter, how))
+
+
+JIT = "import sys; print(getattr(sys, '_jit', None) and sys._jit.is_enabled())"
+
+
+@pytest.mark.parametrize("interpreter", [i for i in NEWER if i.version >= (3, 13)], ids=repr)
+def test_jit(interpreter):
+    """Compiled loops store their instruction pointer before they call C."""
+    env = dict(os.environ, PYTHON_JIT="1")
+    done = subprocess.run([*interpreter.command, "-c", JIT], stdout=subprocess.PIPE, env=env,
+                          timeout=60)
+    if done.stdout.strip() != b"True":
+        pytest.skip("%s has no JIT to switch on" % interpreter)
+    frames_and_leaves_hold(*look(interpreter, env={"PYTHON_JIT": "1"}))
