@@ -87,15 +87,7 @@ def test_shares(interpreter, jit, targets, tmp_path, home, figure):
     assert not wrong, "%s\n%s" % ("\n".join(wrong), errors)
 
 
-def test_no_impossible_calls(targets, tmp_path, home, figure):
-    """Callers and callees of the target are known: other pairs are reading errors."""
-    callers = {
-        "spin": {"phase_plain", "phase_nested"}, "phase_nested": {"cycle", "phase_nested"},
-        "key": {"phase_callback"}, "step": {"phase_methods"}, "other": {"step"},
-        "numbers": {"phase_generator", "<genexpr>"}, "cycle": {"main"}, "main": {"<module>"},
-    }
-    interpreter = lab.any_one()
-    _, session, _ = record(interpreter, targets, tmp_path, home, SECONDS)
+def impossible_share(session, callers):
     impossible = {}
     for stack, seconds in session.records:
         for caller, callee in zip(stack, stack[1:]):
@@ -103,10 +95,66 @@ def test_no_impossible_calls(targets, tmp_path, home, figure):
             if allowed is not None and caller.function not in allowed:
                 pair = (caller.function, callee.function)
                 impossible[pair] = impossible.get(pair, 0) + seconds
-    share = sum(impossible.values()) / session.seconds()
-    figure("%.3f %% of the time in calls the program does not have", share * 100)
     print(impossible)
+    return sum(impossible.values()) / session.seconds()
+
+
+@pytest.mark.parametrize("interpreter", [lab.any_one()] + lab.special(), ids=repr)
+def test_no_impossible_calls(interpreter, targets, tmp_path, home, figure):
+    """Callers and callees of the target are known: other pairs are reading errors."""
+    callers = {
+        "spin": {"phase_plain", "phase_nested"}, "phase_nested": {"cycle", "phase_nested"},
+        "key": {"phase_callback"}, "step": {"phase_methods"}, "other": {"step"},
+        "numbers": {"phase_generator", "<genexpr>"}, "cycle": {"main"}, "main": {"<module>"},
+    }
+    _, session, _ = record(interpreter, targets, tmp_path, home, SECONDS)
+    share = impossible_share(session, callers)
+    figure("%s: %.3f %% of the time in calls the program does not have", interpreter, share * 100)
     assert share <= IMPOSSIBLE
+
+
+AT_ONCE = """
+import sys, threading
+class Worker:
+    def step(self, value): return self.other(value) + 1
+    def other(self, value): return value * 2 % 1000003
+def numbers(count):
+    for number in range(count): yield number
+def work():
+    worker, value = Worker(), 1
+    while True:
+        for _ in numbers(50): value = worker.step(value)
+        sorted(range(30), key=lambda number: -number)
+def litter():
+    while True:
+        lists = [[] for _ in range(1000)]
+        for one in lists: one.append(lists)
+for n in range(3): threading.Thread(target=work, name="work-%d" % n, daemon=True).start()
+threading.Thread(target=litter, name="litter", daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("interpreter", [i for i in lab.special() if i.build == "free-threaded"],
+                         ids=repr)
+def test_threads_at_once(interpreter, targets, tmp_path, home, figure):
+    """Without the lock all threads run, and the collector stops them: nothing is misread."""
+    target = lab.start_code(interpreter, AT_ONCE)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", SECONDS, "-o", out, home=home, timeout=SECONDS + 60)
+    assert run.status == 0, run
+    session = pyi.Session(out)
+    share = impossible_share(session, {
+        "step": {"work"}, "other": {"step"}, "numbers": {"work"}, "<lambda>": {"work"}})
+    figure("%s: four threads at once: %d lost of %d, %.3f %% in calls the program does not have",
+           interpreter, session.attach["lost"], session.raw["sample_count"], share * 100)
+    assert share <= IMPOSSIBLE
+    assert session.attach["lost"] <= 0.01 * session.raw["sample_count"]
+    assert {"work-0", "work-1", "work-2", "litter", "MainThread"} <= set(session.threads())
+    assert session.attach["processes"][0]["build"] == "free-threaded"
 
 
 def test_last_line(targets, tmp_path, home):
