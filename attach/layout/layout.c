@@ -273,7 +273,8 @@ static int decide_version(struct pyi_memory *memory, const struct pyi_runtime *r
     return 0;
 }
 
-/* Builds with reference tracing have two links in front of every object up to 3.12 (object.h,
+/* Builds with reference tracing (debug builds up to 3.7, later a switch) have two links in front of
+ * every object up to 3.12 (object.h,
  * _PyObject_HEAD_EXTRA). PyType_Type is its own type: where it says so tells the header's size. */
 static int refuse_reference_tracing(struct pyi_memory *memory, const struct pyi_runtime *runtime,
                                     const struct pyi_layout *row, struct pyi_error *err)
