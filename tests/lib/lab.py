@@ -16,8 +16,6 @@ import subprocess
 import tempfile
 import time
 
-import pytest
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGETS = os.path.join(ROOT, "fixtures", "targets")
 BUILD = os.environ.get("PYI_BUILD") or os.path.join(ROOT, "build")
@@ -77,6 +75,8 @@ def special():
 
 def absent():
     """Parameters that are skipped by name, for interpreters that are not here."""
+    import pytest  # the benchmark uses this module without it
+
     ways = {"2.7": "pyenv, or scripts/lab ensure old", "3.6": "pyenv", "3.7": "pyenv", **SPECIAL}
     found = {i.name.rpartition("-")[2] for i in special()}
     found |= {"%d.%d" % i.version for i in older()}
