@@ -127,6 +127,7 @@ struct pyi_target_info {
     struct pyi_text root;             /* prefix under which its files are readable, "" for ours */
     const struct pyi_text *arguments; /* /proc/PID/cmdline */
     size_t argument_count;
+    bool untested;     /* a build that nobody had at hand: free-threaded 3.14 and later */
     uint64_t runtime;  /* remote address of _PyRuntime */
     double start_time; /* Unix seconds at which the process started */
 };

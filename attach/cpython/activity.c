@@ -117,13 +117,20 @@ static const uint8_t *lock_bytes(const struct pyi_cpython *python, const struct 
     return found;
 }
 
+/* Free-threaded builds, pycore_gil.h: the record begins with `enabled`, and nobody holds a lock that
+ * is switched off. */
+static bool is_off(const struct pyi_layout *layout, const uint8_t *bytes)
+{
+    return layout->free_threaded && pyi_load_i32(bytes) == 0;
+}
+
 static void read_lock(const struct pyi_cpython *python, struct pyi_interp *interp)
 {
     const struct pyi_layout *layout = &python->layout;
     const uint8_t *bytes = interp->lock != 0 ? lock_bytes(python, interp) : NULL;
-    interp->lock_known = bytes != NULL;
+    interp->lock_known = bytes != NULL && !is_off(layout, bytes);
     interp->lock_holder = 0;
-    if (bytes == NULL)
+    if (!interp->lock_known)
         return;
     /* 3.8-3.15, Python/ceval_gil.h and ceval_gil.c: `last_holder` stays after the release, so
      * `locked` decides; it is -1 before the lock is made. The number grows when another thread than
@@ -284,18 +291,28 @@ void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const 
     const struct pyi_layout *layout = &python->layout;
     struct pyi_threads *all = &python->threads;
     uint8_t bytes[LOCK_LIMIT];
-    pyi_addr lock = 0, holder = 0;
+    pyi_addr lock = 0, holder = 0, current = 0;
+    /* 2.7, 3.6, Python/pystate.c: who holds the lock; what others wait on is file-local. */
+    const bool old = python->runtime.current != 0;
+    const bool known =
+        old && pyi_object_word(python, python->runtime.current, &current, NULL) == 0;
     for (size_t i = 0; i < count; i++) {
         out[i] = (struct pyi_gil_facts){0};
         if (threads[i]->index >= all->count)
             continue;
         const struct pyi_tracked *thread = all->items[threads[i]->index];
+        if (old) {
+            out[i].known = known;
+            out[i].holder = known && current == thread->address;
+            continue;
+        }
         pyi_addr wanted = find_lock(python, &all->interps[thread->interp]);
         if (wanted == 0)
             continue;
         if (wanted != lock) {
             lock = 0;
-            if (pyi_object_bytes(python, wanted, bytes, lock_length(layout), NULL) != 0)
+            if (pyi_object_bytes(python, wanted, bytes, lock_length(layout), NULL) != 0 ||
+                is_off(layout, bytes))
                 continue;
             lock = wanted;
             holder = pyi_load_i32(bytes + layout->gil_locked) == 1

@@ -116,11 +116,11 @@ int pyi_cpython_open_layout(struct pyi_memory *memory, const struct pyi_runtime 
         python->options = *options;
     if (facts != NULL)
         python->facts = *facts;
-    python->minor = layout->minor;
-    python->heap_frames = layout->minor < 11;
+    python->minor = layout->major == 2 ? PYI_PYTHON_2 : layout->minor;
+    python->heap_frames = python->minor < 11;
     python->repair = !python->heap_frames && pyi_has_field(layout->iframe_stacktop);
     /* 3.14+, Include/internal/pycore_stackref.h: the low two bits of a reference are flags. */
-    python->reference_mask = layout->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
+    python->reference_mask = python->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
     python->max_depth = python->options.max_depth != 0 ? python->options.max_depth : PYI_MAX_DEPTH;
     python->pages = pyi_memory_new_pages(memory);
     int rc = python->pages != NULL ? set_windows(python, err) : pyi_error_nomem(err);
@@ -138,12 +138,6 @@ int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtim
 {
     struct pyi_layout layout;
     char source[128];
-    if (runtime->free_threaded) {
-        pyi_error_set(err, PYI_E_VERSION, "free-threaded builds of Python are not supported");
-        if (err != NULL)
-            pyi_error_slug(err, "free-threaded-unsupported");
-        return PYI_E_VERSION;
-    }
     const char *assume = options != NULL ? options->assume_version : NULL;
     int rc = pyi_layout_read(memory, runtime, assume, &layout, source, err);
     struct pyi_cpython *python;
@@ -302,7 +296,7 @@ static int read_str(struct pyi_cpython *python, pyi_addr object, struct pyi_text
     if (object == 0)
         return 0;
     int rc = pyi_object_class(python, object, &type, err);
-    if (rc == 0 && type->flags & PYI_TYPE_IS_STR) {
+    if (rc == 0 && pyi_is_text(python, type)) {
         rc = pyi_object_str(python, object, 65536, &buffer, err);
         if (rc == 0) {
             *out = pyi_cpython_text(python, &buffer);
@@ -345,13 +339,20 @@ static int read_list(struct pyi_cpython *python, pyi_addr object, const struct p
     return 0;
 }
 
-static int main_interpreter(struct pyi_cpython *python, pyi_addr *out, struct pyi_error *err)
+/* 2.7, 3.6: nothing names it, it is the last of the list. */
+int pyi_cpython_main_interpreter(struct pyi_cpython *python, pyi_addr *out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
-    uint32_t field = pyi_has_field(layout->runtime_interpreters_main)
-                         ? layout->runtime_interpreters_main
-                         : layout->runtime_interpreters_head;
-    return pyi_object_word(python, python->runtime.address + field, out, err);
+    bool named = pyi_has_field(layout->runtime_interpreters_main);
+    uint32_t field = named ? layout->runtime_interpreters_main : layout->runtime_interpreters_head;
+    pyi_addr next;
+    int rc = pyi_object_word(python, python->runtime.address + field, &next, err);
+    *out = next;
+    for (int i = 0; rc == 0 && !named && next != 0 && i < PYI_MAX_INTERPRETERS; i++) {
+        *out = next;
+        rc = pyi_object_word(python, *out + layout->interp_next, &next, err);
+    }
+    return rc;
 }
 
 /* The dict of sys has been seen torn only while the program assigns to it: a few more tries. */
@@ -361,7 +362,7 @@ static int find_words(struct pyi_cpython *python, pyi_addr values[WORDS], struct
     for (int i = 0; i <= PYI_RETRIES && rc != 0 && (i == 0 || !pyi_is_fatal(rc)); i++) {
         pyi_addr interp;
         uint64_t dict;
-        rc = main_interpreter(python, &interp, err);
+        rc = pyi_cpython_main_interpreter(python, &interp, err);
         if (rc == 0)
             rc = pyi_object_word(python, interp + python->layout.interp_sysdict, &dict, err);
         if (rc == 0)

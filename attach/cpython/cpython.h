@@ -23,8 +23,10 @@ struct pyi_thread_facts {
     /** The kernel's name of a thread; false when unknown. */
     bool (*comm)(void *context, pid_t tid, struct pyi_strbuf *out);
     /** Python's ident (pthread_self) to a kernel tid where the thread state does not hold it
-     *  (3.8-3.10); 0 when unknown. */
+     *  (up to 3.10); 0 when unknown. */
     pid_t (*tid_of_ident)(void *context, uint64_t ident);
+    /** The process itself, which is its first thread's id; 0 when unknown. */
+    pid_t pid;
 };
 
 /** Borrowed pointers must outlive the object. Errors: VERSION (no layout), FORMAT (structures

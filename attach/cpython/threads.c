@@ -165,6 +165,20 @@ static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head,
     return 0;
 }
 
+/* 2.7, 3.6: interpreters have no numbers. The list is newest first, and the main one, the last, is
+ * number 0. Those not met before are the newest. */
+static void number_interps(struct pyi_cpython *python)
+{
+    struct pyi_threads *threads = &python->threads;
+    int64_t next = 0;
+    for (size_t i = 0; i < threads->interp_count; i++)
+        if (threads->interps[i].id >= next)
+            next = threads->interps[i].id + 1;
+    for (size_t i = threads->interp_count; i > 0; i--)
+        if (threads->interps[i - 1].id < 0 && threads->interps[i - 1].seen == python->round)
+            threads->interps[i - 1].id = next++;
+}
+
 static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
@@ -191,7 +205,8 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
         struct pyi_interp *interp = &threads->interps[index];
-        interp->id = (int64_t)pyi_load_u64(bytes + layout->interp_id - python->interp_from);
+        if (pyi_has_field(layout->interp_id))
+            interp->id = (int64_t)pyi_load_u64(bytes + layout->interp_id - python->interp_from);
         interp->seen = python->round;
         if (pyi_has_field(layout->interp_code_generation))
             generation +=
@@ -203,6 +218,8 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
     }
+    if (!pyi_has_field(layout->interp_id))
+        number_interps(python);
     pyi_codes_generation(python, generation);
     return 0;
 }
@@ -219,11 +236,15 @@ static pid_t outer_tid(const struct pyi_cpython *python, int64_t inner, uint64_t
     return 0;
 }
 
-static bool is_main(struct pyi_cpython *python, const struct pyi_found *found)
+/* 2.7, 3.6: the interpreter keeps the main thread's ident in a file-local variable; the process's
+ * first thread stands in for it. */
+static bool is_main(struct pyi_cpython *python, const struct pyi_found *found, pid_t tid)
 {
     uint64_t ident = 0;
     if (python->threads.interps[found->interp].id != 0)
         return false;
+    if (!pyi_has_field(python->layout.runtime_main_thread))
+        return tid != 0 && tid == python->facts.pid;
     if (pyi_has_field(python->layout.runtime_main_thread) &&
         pyi_object_word(python, python->runtime.address + python->layout.runtime_main_thread,
                         &ident, NULL) != 0)
@@ -245,13 +266,14 @@ static int add_thread(struct pyi_cpython *python, const struct pyi_found *found,
         free(thread);
         return pyi_error_nomem(err);
     }
+    pid_t tid = outer_tid(python, found->native, found->ident);
     thread->shown = (struct pyi_thread){
         .index = (uint32_t)threads->count,
         .ident = found->ident,
-        .tid = outer_tid(python, found->native, found->ident),
+        .tid = tid,
         .interpreter = threads->interps[found->interp].id,
         .name = pyi_text(""),
-        .is_main = is_main(python, found),
+        .is_main = is_main(python, found, tid),
         .alive = true,
     };
     thread->address = found->address;
@@ -308,8 +330,10 @@ static void find_tid_again(struct pyi_cpython *python, struct pyi_tracked *threa
     thread->shown.tid = outer_tid(python, found->native, found->ident);
     thread->tid_retry = next_time(python, &thread->tid_failed);
     /* Threads are also selected by their id. */
-    if (thread->shown.tid != 0)
+    if (thread->shown.tid != 0) {
         thread->asked = false;
+        thread->shown.is_main |= is_main(python, found, thread->shown.tid);
+    }
 }
 
 int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
@@ -394,11 +418,13 @@ static int set_other_name(struct pyi_cpython *python, struct pyi_tracked *thread
     return rc;
 }
 
-/* Reads one Thread object: _name, and up to 3.10 its kernel id. */
+/* Reads one Thread object: _name (2.7, Lib/threading.py: a private attribute of that class), and
+ * up to 3.10 its kernel id. */
 static int name_thread(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr object,
                        struct pyi_error *err)
 {
-    static const char *const words[] = {"_name", "_native_id"};
+    const char *const words[] = {python->minor == PYI_PYTHON_2 ? "_Thread__name" : "_name",
+                                 "_native_id"};
     pyi_addr values[2];
     int rc = pyi_object_attributes(python, object, words, 2, values, err);
     if (rc != 0)

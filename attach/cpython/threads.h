@@ -20,6 +20,8 @@ struct pyi_frame {
     pyi_addr address, code;
     int64_t instruction; /* 3.11+: remote address; before: f_lasti */
     pyi_addr slot;       /* first local, tag bits cleared; 0 null or not an object */
+    pyi_addr start;      /* 3.11+: where the instructions it runs begin, see pyi_codes_start() */
+    int32_t copy;        /* free-threaded 3.14+: number of its thread's copy of them */
     uint32_t chunk;      /* 1 + number of the data-stack chunk it lies in, 0 elsewhere */
     uint8_t owner;
     bool from_c;       /* its caller is reached through C code */

@@ -39,7 +39,8 @@ static int torn(struct pyi_error *err, const char *what)
 static bool same_frame(const struct pyi_frame *a, const struct pyi_frame *b)
 {
     return a->address == b->address && a->code == b->code && a->instruction == b->instruction &&
-           a->slot == b->slot && a->owner == b->owner && a->from_c == b->from_c;
+           a->slot == b->slot && a->copy == b->copy && a->owner == b->owner &&
+           a->from_c == b->from_c;
 }
 
 /* Takes over from the last sample what holds still in frame `i`, counted from 1 at the outermost.
@@ -57,6 +58,7 @@ static void reuse_one(struct pyi_tracked *thread, struct pyi_frame *frame, size_
     }
     frame->entry = old->entry;
     frame->entry_version = old->entry_version;
+    frame->start = old->start;
     frame->line = old->line;
     frame->class_name = old->class_name;
     frame->hidden = old->hidden;
@@ -174,7 +176,11 @@ static int check_heap_frame(struct pyi_cpython *python, struct pyi_frame *frame,
 static int check_frame(struct pyi_cpython *python, struct pyi_frame *frame, struct pyi_error *err)
 {
     struct pyi_code_entry *entry = frame->entry;
-    int64_t offset = (int64_t)((uint64_t)frame->instruction - entry->start);
+    int rc = pyi_codes_start(python, entry, frame->copy, (pyi_addr)frame->instruction,
+                             &frame->start, err);
+    if (rc != 0)
+        return rc;
+    int64_t offset = (int64_t)((uint64_t)frame->instruction - frame->start);
     /* 3.11, 3.12: prev_instr stands one unit before the code until the first instruction. */
     int64_t least = python->minor <= 12 ? -2 : 0;
     if (offset < least || offset >= (int64_t)entry->length || offset % 2 != 0)
@@ -212,9 +218,9 @@ static int check_popped(struct pyi_cpython *python, struct pyi_frame *frame, str
         return 0;
     if (frame->emptied && frame->entry->has_locals)
         return torn(err, "the frame returned");
-    int rc = pyi_codes_leaving(python, frame->entry,
-                               (int64_t)((uint64_t)frame->instruction - frame->entry->start),
-                               &leaving, err);
+    int rc =
+        pyi_codes_leaving(python, frame->entry,
+                          (int64_t)((uint64_t)frame->instruction - frame->start), &leaving, err);
     frame->raises = leaving == PYI_LEAVING_RAISES;
     return rc == 0 && leaving == PYI_LEAVING_RETURNS ? torn(err, "the frame returned") : rc;
 }

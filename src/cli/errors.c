@@ -71,7 +71,6 @@ static const struct pyi_error_row rows[] = {
     {.slug = "not-cpython", .status = PYI_EXIT_TARGET},
     {.slug = "bits-32", .status = PYI_EXIT_TARGET, .note = "a 32-bit build can profile it"},
     {.slug = "arch", .status = PYI_EXIT_TARGET},
-    {.slug = "free-threaded-unsupported", .status = PYI_EXIT_TARGET},
     {.slug = "jit", .status = PYI_EXIT_TARGET},
     {.slug = "target-exit", .status = PYI_EXIT_OK},
     {.slug = "target-signal", .status = PYI_EXIT_OK},

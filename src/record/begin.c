@@ -80,6 +80,10 @@ static int add_process(struct pyi_recorder *recorder, struct pyi_error *err)
         .cpu_start = -1,
         .cpu_end = -1,
     };
+    if (info->untested)
+        pyi_recorder_note(recorder,
+                          "reading %s builds of Python %d.%d was not tested on a real one",
+                          info->build.data, info->major, info->minor);
     return 0;
 }
 
