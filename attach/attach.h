@@ -273,6 +273,11 @@ static inline bool pyi_look_repeats(const struct pyi_look_thread *thread, size_t
            a->class_name == b->class_name;
 }
 
+/** Direct children of a process, whatever they run; `proc` is the folder that stands for /proc, the
+ *  list the caller's to free(). None for one that is gone. Errors: NOMEM. */
+int pyi_children(const char *proc, pid_t pid, pid_t **out, size_t *count,
+                 struct pyi_error *err) PYI_MUST_CHECK;
+
 /** One process that runs Python, or looks so from outside. */
 struct pyi_python_process {
     pid_t pid;

@@ -6,6 +6,8 @@
  * Python, nor judge: why a read is refused is access.c's.
  */
 #include "attach/process.h"
+
+#include "attach/attach.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
 
@@ -426,6 +428,15 @@ int pyi_process_children(const char *proc, pid_t pid, pid_t **out, size_t *count
     *out = list.pids;
     *count = list.count;
     return 0;
+}
+
+int pyi_children(const char *proc, pid_t pid, pid_t **out, size_t *count, struct pyi_error *err)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/%d", proc, (int)pid);
+    *out = NULL;
+    *count = 0;
+    return access(path, F_OK) == 0 ? pyi_process_children(proc, pid, out, count, err) : 0;
 }
 
 pid_t pyi_process_find_inner(const char *proc, pid_t inner)

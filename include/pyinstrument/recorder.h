@@ -34,6 +34,7 @@ struct pyi_tally {
     double profiler_cpu; /* seconds of CPU the recorder used while sampling */
     uint64_t memory;     /* bytes held by the recording */
     size_t threads;      /* threads seen */
+    size_t processes;    /* processes in which something was recorded, or which are recorded now */
     bool verifying;      /* whether `verified` means anything */
 };
 
@@ -55,6 +56,7 @@ struct pyi_recorder_options {
     const char *libpython;          /* file that holds the runtime, NULL: search */
     const char *assume_version;     /* "3.15": use this layout whatever the target says; unsafe */
     enum pyi_c_labels c_labels;     /* default compatible */
+    bool subprocesses;              /* record children now and later, and theirs, as well */
     enum pyi_mode mode;             /* which samples; default all */
     bool waits;                     /* name system calls also below C functions */
     bool no_gc;                     /* do not show the garbage collector */
@@ -75,6 +77,15 @@ PYI_API void pyi_recorder_options_init(struct pyi_recorder_options *options);
  */
 PYI_API int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
                                 struct pyi_recorder **out, struct pyi_error *err) PYI_MUST_CHECK;
+
+/**
+ * Adds one more running process to a recording that was attached and has not been run: each is
+ * recorded, the session has a level for the process (a frame `command (PID)`, path `<process>`), and
+ * the recording ends when all have ended. Errors: as pyi_recorder_attach(), INVALID (too late, or
+ * it is among them already); the recording is as before.
+ */
+PYI_API int pyi_recorder_add(struct pyi_recorder *recorder, pid_t pid,
+                             struct pyi_error *err) PYI_MUST_CHECK;
 
 /**
  * Starts a program as our child, to be recorded by pyi_recorder_run() from its first own frame on.
@@ -104,6 +115,12 @@ PYI_API void pyi_recorder_stop(struct pyi_recorder *recorder);
 /** Closes the books and gives the session to the caller; once. Errors: NOMEM, INVALID (twice). */
 PYI_API int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session **out,
                                       struct pyi_error *err) PYI_MUST_CHECK;
+/**
+ * In place of the one session: one for each process, in order of appearance, without the level for
+ * the process. The sessions and the array, `*count` long (at least 1), are the caller's to free.
+ */
+PYI_API int pyi_recorder_take_sessions(struct pyi_recorder *recorder, struct pyi_session ***out,
+                                       size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
 /** A session of everything so far; sampling can go on. Errors: NOMEM. */
 PYI_API int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
                                   struct pyi_error *err) PYI_MUST_CHECK;

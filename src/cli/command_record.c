@@ -10,6 +10,7 @@
 #include "src/cli/options/format_arguments.h"
 #include "src/cli/interpreter.h"
 #include "src/cli/notes.h"
+#include "src/cli/outname.h"
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
 
@@ -33,7 +34,9 @@ struct recording {
     struct pyi_recorder *recorder;
     struct pyi_progress progress;
     struct pyi_oom_watch memory;
+    struct pyi_strbuf outfile; /* its name, with the signs in it replaced */
     bool launched, terminal;
+    bool several; /* processes may be: %p, %t and %% in the outfile's name mean something */
 };
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -137,7 +140,10 @@ static void report_interim(struct recording *recording)
         pyi_warning_print(recording->console, "no report so far: %s", error.message);
         return;
     }
-    pyi_report_interim(recording->console, &recording->report, session);
+    struct pyi_report report = recording->report;
+    if (recording->several && report.outfile)
+        report.outfile = NULL; /* its name waits for processes and times */
+    pyi_report_interim(recording->console, &report, session);
     pyi_session_free(session);
 }
 
@@ -216,6 +222,8 @@ static void set_up(struct recording *recording)
     options->waits = pyi_options_given(given, PYI_OPT_WAITS);
     options->no_gc = pyi_options_given(given, PYI_OPT_NO_GC);
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
+    options->subprocesses = pyi_options_given(given, PYI_OPT_SUBPROCESSES);
+    recording->several = options->subprocesses || given->pid_count > 1;
     options->context = recording;
     options->progress = on_progress;
     if (pyi_options_given(given, PYI_OPT_DEBUG))
@@ -308,28 +316,77 @@ static int keep(const struct pyi_console *console, struct pyi_session *session)
     return PYI_EXIT_INTERRUPTED;
 }
 
-/* Report, counts, warnings. Returns our part of the exit status. */
+/* One report, into the file of its process if there is one for each. */
+static int write_report(struct recording *recording, struct pyi_session *session)
+{
+    const char *pattern = recording->console->options->values[PYI_OPT_OUTFILE];
+    const struct pyi_attach *attach = pyi_session_attach(session);
+    const pid_t pid = attach && attach->process_count ? (pid_t)attach->processes[0].pid
+                                                      : pyi_recorder_pid(recording->recorder);
+    if (recording->several && recording->report.outfile) {
+        pyi_strbuf_reset(&recording->outfile);
+        pyi_outname_expand(pattern, pid, pyi_session_number(session, PYI_SESSION_START_TIME).value,
+                           &recording->outfile);
+        recording->report.outfile = pyi_strbuf_get(&recording->outfile).data;
+    }
+    return pyi_report_write(recording->console, &recording->report, session);
+}
+
+static int take_sessions(struct recording *recording, bool by_process, struct pyi_session ***out,
+                         size_t *count, struct pyi_error *err)
+{
+    if (by_process)
+        return pyi_recorder_take_sessions(recording->recorder, out, count, err);
+    struct pyi_session **list = calloc(1, sizeof(struct pyi_session *));
+    int code =
+        list ? pyi_recorder_take_session(recording->recorder, list, err) : pyi_error_nomem(err);
+    if (code) {
+        free(list);
+        return code;
+    }
+    *out = list;
+    *count = 1;
+    return 0;
+}
+
+static void free_sessions(struct pyi_session **sessions, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pyi_session_free(sessions[i]);
+    free(sessions);
+}
+
+/* Reports, counts, warnings. Returns our part of the exit status. */
 static int conclude(struct recording *recording)
 {
     const struct pyi_console *console = recording->console;
-    struct pyi_session *session = NULL;
+    const char *outfile = recording->report.outfile;
+    struct pyi_session **sessions = NULL;
+    size_t count = 0;
     struct pyi_error error = {0};
     const struct pyi_recorded recorded = facts(recording);
-    if (pyi_recorder_take_session(recording->recorder, &session, &error))
+    const bool given_up = !recording->launched && interrupts > 1;
+    const bool by_process = recording->several && outfile && pyi_outname_by_process(outfile);
+    if (take_sessions(recording, by_process && !given_up, &sessions, &count, &error))
         return pyi_failure_print(console, &error, NULL);
-    if (!recording->launched && interrupts > 1)
-        return keep(console, session);
+    int status = given_up ? PYI_EXIT_INTERRUPTED : 0;
     recording->report.interrupts = recording->launched ? NULL : &interrupts;
-    int status = pyi_report_write(console, &recording->report, session);
-    if (status == PYI_EXIT_INTERRUPTED)
-        return keep(console, session);
-    if (!status)
-        print_outfile(recording, &recorded.tally);
+    for (size_t i = 0; i < count && !status; i++) {
+        status = write_report(recording, sessions[i]);
+        if (!status)
+            print_outfile(recording, &recorded.tally);
+    }
+    if (status == PYI_EXIT_INTERRUPTED) {
+        status = keep(console, sessions[0]);
+        sessions[0] = NULL;
+        free_sessions(sessions, count);
+        return status;
+    }
     pyi_notes_print(console, &recorded);
-    if (pyi_options_given(console->options, PYI_OPT_VERBOSE))
-        print_details(console, session);
+    for (size_t i = 0; i < count && pyi_options_given(console->options, PYI_OPT_VERBOSE); i++)
+        print_details(console, sessions[i]);
     pyi_warnings_print(console, &recorded);
-    pyi_session_free(session);
+    free_sessions(sessions, count);
     if (!status && recorded.tally.samples == 0)
         status = PYI_EXIT_NOTHING;
     return status;
@@ -357,6 +414,17 @@ static void let_go(struct recording *recording)
     pyi_recorder_free(recording->recorder);
     pyi_report_deinit(&recording->report);
     pyi_strbuf_deinit(&recording->description);
+    pyi_strbuf_deinit(&recording->outfile);
+}
+
+/* Each process needs some descriptors. The program must not inherit this. */
+static void allow_files(const struct recording *recording)
+{
+    struct rlimit files;
+    if (!recording->several || getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }
 
 /* ---- --pid ----------------------------------------------------------------------------------- */
@@ -378,19 +446,39 @@ static void read_command(pid_t pid, struct pyi_strbuf *out)
         pyi_strbuf_os_bytes(out, words, (size_t)length);
 }
 
+/* Whatever can be refused is refused before anything is recorded. One of several may have ended
+ * meanwhile. */
+static int open_all(struct recording *recording, const pid_t *pids, size_t count)
+{
+    const struct pyi_console *console = recording->console;
+    struct pyi_error error = {0};
+    for (size_t i = 0; i < count; i++) {
+        int code = recording->recorder ? pyi_recorder_add(recording->recorder, pids[i], &error)
+                                       : pyi_recorder_attach(pids[i], &recording->options,
+                                                             &recording->recorder, &error);
+        if (code == PYI_E_GONE && count > 1)
+            pyi_warning_print(console, "%s; it is left out", error.message);
+        else if (code)
+            return pyi_failure_print(console, &error, NULL);
+    }
+    return recording->recorder ? 0 : pyi_failure_print(console, &error, NULL);
+}
+
 static int attach(struct recording *recording)
 {
     const struct pyi_console *console = recording->console;
-    const pid_t pid = (pid_t)console->options->numbers[PYI_OPT_PID];
+    const struct pyi_options *options = console->options;
+    const pid_t pid = options->pids[0];
     struct pyi_strbuf command = {0};
-    struct pyi_error error = {0};
     read_command(pid, &command);
     int status = describe(recording, pyi_strbuf_get(&command), NULL);
     pyi_strbuf_deinit(&command);
     if (status)
         return status;
-    if (pyi_recorder_attach(pid, &recording->options, &recording->recorder, &error))
-        return pyi_failure_print(console, &error, NULL);
+    allow_files(recording);
+    status = open_all(recording, options->pids, options->pid_count);
+    if (status)
+        return status;
     current = recording->recorder;
     pyi_oom_watch(&recording->memory, "/proc", "/sys/fs/cgroup", pid);
     catch_attached();
@@ -508,6 +596,7 @@ static int launch(struct recording *recording, const struct pyi_program *program
                             &recording->recorder, &error))
         return pyi_failure_print(console, &error, NULL);
     child = (sig_atomic_t)pyi_recorder_pid(recording->recorder);
+    allow_files(recording);
     /* After the start, because the program inherits what is ignored. */
     catch_signal(SIGPIPE, SIG_IGN, true);
     pyi_oom_watch(&recording->memory, "/proc", "/sys/fs/cgroup", (pid_t)child);

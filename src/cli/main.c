@@ -137,8 +137,13 @@ static int check_together(const struct pyi_console *console, const struct comman
     const struct pyi_options *options = console->options;
     if (command->trigger == PYI_OPT_MODULE && pyi_options_given(options, PYI_OPT_FROM_PATH))
         return pyi_usage_print(console, "--from-path cannot be combined with -m");
-    if (options->count[PYI_OPT_PID] > 1)
-        return pyi_usage_print(console, "--pid can be given once only");
+    const bool records = command->trigger == PYI_OPT_PID || command->trigger == PYI_OPT_MODULE ||
+                         command->trigger == PYI_OPT_CODE || command->trigger == PYI_OPTIONS;
+    if (options->pid_count > 1 && command->trigger != PYI_OPT_PID)
+        return pyi_usage_print(console, "--pid can be given once only where nothing is recorded");
+    if (pyi_options_given(options, PYI_OPT_SUBPROCESSES) && !records)
+        return pyi_usage_print(console, "--subprocesses needs something to record: --pid or a "
+                                        "program");
     if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))
         return pyi_usage_print(console, "--open needs --outfile, the file to be opened");
     if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE &&

@@ -46,6 +46,12 @@ static void print_end(const struct pyi_console *console, const struct pyi_record
 {
     const int pid = (int)recorded->pid;
     const double after = recorded->tally.elapsed;
+    if (recorded->tally.processes > 1 &&
+        (recorded->end == PYI_END_EXIT || recorded->end == PYI_END_SIGNAL)) {
+        pyi_note_print(console, "all %zu processes ended after %.1f s", recorded->tally.processes,
+                       after);
+        return;
+    }
     switch (recorded->end) {
     case PYI_END_EXIT:
         if (recorded->detail >= 0)

@@ -94,15 +94,19 @@ void pyi_progress_counts(const struct pyi_tally *tally, char *out, size_t size)
 void pyi_progress_format(pid_t pid, const struct pyi_tally *tally, int width, char *out,
                          size_t size)
 {
-    char elapsed[24], limit[64], samples[32], memory[32];
+    char elapsed[24], limit[64], samples[32], memory[32], who[40];
     clock_text(tally->elapsed, elapsed);
     grouped(tally->samples, samples);
+    if (tally->processes > 1)
+        snprintf(who, sizeof(who), "%zu processes", tally->processes);
+    else
+        snprintf(who, sizeof(who), "pid %d", (int)pid);
     /* On a narrow terminal the bar goes first, then the memory, last how to stop. */
     for (int left_out = 0; left_out < 4; left_out++) {
         limit_text(tally, left_out == 0, limit, sizeof(limit));
         snprintf(memory, sizeof(memory), "  %.1f MB", (double)tally->memory / 1e6);
-        snprintf(out, size, "recording pid %d  %5s%s  %s samples  %.1f %% missed%s%s", (int)pid,
-                 elapsed, limit, samples, missed_share(tally), left_out < 2 ? memory : "",
+        snprintf(out, size, "recording %s  %5s%s  %s samples  %.1f %% missed%s%s", who, elapsed,
+                 limit, samples, missed_share(tally), left_out < 2 ? memory : "",
                  left_out < 3 ? "   Ctrl-C to stop" : "");
         if (width <= 0 || strlen(out) <= (size_t)width)
             return;

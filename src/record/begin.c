@@ -221,19 +221,31 @@ static void begin_process(struct pyi_recorder *recorder, uint64_t now)
     recorder->outside_rounds = 0;
 }
 
+static void begin_time(struct pyi_recorder *recorder, uint64_t now)
+{
+    recorder->recording = true;
+    recorder->started = now;
+    recorder->start_time = recorder->clock.wall(&recorder->clock);
+    recorder->cpu_mark = recorder->clock.cpu(&recorder->clock);
+    recorder->last_upkeep = recorder->last_cpu = recorder->last_thread_cpu = now;
+    pyi_pace_start(&recorder->pace, recorder->ledger.interval, now);
+}
+
+void pyi_recorder_begin_empty(struct pyi_recorder *recorder)
+{
+    uint64_t now = recorder->clock.now(&recorder->clock);
+    begin_time(recorder, now);
+    recorder->last_round = now;
+    recorder->next_paths = UINT64_MAX;
+}
+
 /* `round` was made at `now`: time counts from here. After an exec it only goes on. */
 static int begin_recording(struct pyi_recorder *recorder, const struct pyi_round *round,
                            uint64_t now, struct pyi_error *err)
 {
     begin_process(recorder, now);
-    if (!recorder->recording) {
-        recorder->recording = true;
-        recorder->started = now;
-        recorder->start_time = recorder->clock.wall(&recorder->clock);
-        recorder->cpu_mark = recorder->clock.cpu(&recorder->clock);
-        recorder->last_upkeep = recorder->last_cpu = recorder->last_thread_cpu = now;
-        pyi_pace_start(&recorder->pace, recorder->ledger.interval, now);
-    }
+    if (!recorder->recording)
+        begin_time(recorder, now);
     int code = pyi_recorder_take_round(recorder, round, now, false, err);
     pyi_recorder_read_paths(recorder, false);
     recorder->next_paths = now + PATHS_TIME;
@@ -387,7 +399,7 @@ int pyi_recorder_begin_launched(struct pyi_recorder *recorder, struct pyi_error 
 
 /* ---- exec ----------------------------------------------------------------------------------- */
 
-static struct pyi_text program_now(struct pyi_recorder *recorder)
+struct pyi_text pyi_recorder_program(struct pyi_recorder *recorder)
 {
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof(link), "/proc/%d/exe", (int)recorder->pid);
@@ -420,7 +432,7 @@ int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when, struc
         pyi_recorder_finish_exit(recorder, when);
         return 0;
     }
-    struct pyi_text program = program_now(recorder);
+    struct pyi_text program = pyi_recorder_program(recorder);
     note_replaced(recorder, program, when);
     if (code == PYI_E_NOMEM)
         return pyi_error_nomem(err);

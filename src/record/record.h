@@ -9,6 +9,7 @@
 #include "attach/attach.h"
 #include "src/base/arena.h"
 #include "src/record/clock.h"
+#include "src/record/follow.h"
 #include "src/record/launch.h"
 #include "src/record/track.h"
 #include <pyinstrument/recorder.h>
@@ -41,6 +42,8 @@ struct pyi_recorder {
     pid_t pid;
     int ending; /* descriptor that outlives the process, -1 none */
     bool launched;
+    struct pyi_follow *follow; /* the other processes, of the first of several; else NULL */
+    bool among;                /* one of several: nothing here may wait */
     struct pyi_child child;
     struct pyi_program program;
     unsigned outside_rounds; /* in a row in which the main thread was not in the program */
@@ -79,6 +82,14 @@ struct pyi_recorder {
 
 /* ---- recorder.c ---- */
 
+/* A recorder without a target. Errors: NOMEM. */
+int pyi_recorder_new(const struct pyi_recorder_options *options, struct pyi_recorder **out,
+                     struct pyi_error *err) PYI_MUST_CHECK;
+/* One round at `now`; may end the recording. Errors: as pyi_recorder_run(). */
+int pyi_recorder_tick(struct pyi_recorder *recorder, uint64_t now,
+                      struct pyi_error *err) PYI_MUST_CHECK;
+/* Last looks at the target, while it is there. */
+void pyi_recorder_close_books(struct pyi_recorder *recorder);
 /* Called between ticks and while waiting: progress, CPU clocks. */
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now);
 /* Brings `profiler_cpu` up to date; without effect once the recording has ended. */
@@ -91,6 +102,16 @@ void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end e
                          uint64_t when);
 /* The launched program or the attached process has ended: finds out how. */
 void pyi_recorder_finish_exit(struct pyi_recorder *recorder, uint64_t when);
+/* The same session as pyi_recorder_take_session() gives, of this process alone. */
+int pyi_recorder_take_own(struct pyi_recorder *recorder, struct pyi_session **out,
+                          struct pyi_error *err) PYI_MUST_CHECK;
+int pyi_recorder_snapshot_own(struct pyi_recorder *recorder, struct pyi_session **out,
+                              struct pyi_error *err) PYI_MUST_CHECK;
+
+/* ---- tally.c ---- */
+
+/* Of this process alone. */
+void pyi_recorder_tally_own(const struct pyi_recorder *recorder, struct pyi_tally *out);
 
 /* ---- begin.c ---- */
 
@@ -105,6 +126,10 @@ int pyi_recorder_begin_launched(struct pyi_recorder *recorder,
 /* Makes the first round of an open target. */
 int pyi_recorder_begin_attached(struct pyi_recorder *recorder,
                                 struct pyi_error *err) PYI_MUST_CHECK;
+/* Begins to count time without a target. */
+void pyi_recorder_begin_empty(struct pyi_recorder *recorder);
+/* Path of the program the target runs now, kept in `texts`; "" unknown. */
+struct pyi_text pyi_recorder_program(struct pyi_recorder *recorder);
 /* The target became another program at `when`: goes on with it or ends. */
 int pyi_recorder_follow_exec(struct pyi_recorder *recorder, uint64_t when,
                              struct pyi_error *err) PYI_MUST_CHECK;

@@ -58,8 +58,8 @@ static int copy_options(struct pyi_recorder *recorder, const struct pyi_recorder
     return 0;
 }
 
-static int new_recorder(const struct pyi_recorder_options *options, struct pyi_recorder **out,
-                        struct pyi_error *err)
+int pyi_recorder_new(const struct pyi_recorder_options *options, struct pyi_recorder **out,
+                     struct pyi_error *err)
 {
     struct pyi_recorder *recorder = calloc(1, sizeof(*recorder));
     if (!recorder)
@@ -84,26 +84,46 @@ static int new_recorder(const struct pyi_recorder_options *options, struct pyi_r
     return 0;
 }
 
+static int describe_attached(struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    const char *wanted = recorder->options.target_description;
+    if (wanted)
+        pyi_strbuf_string(&recorder->description, wanted);
+    else if (recorder->process_count)
+        pyi_strbuf_format(&recorder->description, "Process %d: %s", (int)recorder->pid,
+                          recorder->processes[0].command.data);
+    else
+        pyi_strbuf_format(&recorder->description, "Process %d", (int)recorder->pid);
+    return recorder->description.failed ? pyi_error_nomem(err) : 0;
+}
+
+/* With children, a program that is no Python will do: a shell, or what unpacks the real one. */
+static int open_attached(struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    struct pyi_error failure = {0};
+    int code = pyi_recorder_open_target(recorder, recorder->options.wait, &failure);
+    if (recorder->options.subprocesses && code == PYI_E_NOTPYTHON &&
+        strcmp(failure.slug, "not-python") == 0)
+        return 0;
+    if (code && err)
+        *err = failure;
+    return code;
+}
+
 int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
                         struct pyi_recorder **out, struct pyi_error *err)
 {
     struct pyi_recorder *recorder = NULL;
-    int code = new_recorder(options, &recorder, err);
+    int code = pyi_recorder_new(options, &recorder, err);
     if (code)
         return code;
     recorder->pid = pid;
     recorder->ending = pyi_ending_watch(pid);
-    code = pyi_recorder_open_target(recorder, recorder->options.wait, err);
-    if (!code) {
-        const char *wanted = recorder->options.target_description;
-        if (wanted)
-            pyi_strbuf_string(&recorder->description, wanted);
-        else
-            pyi_strbuf_format(&recorder->description, "Process %d: %s", (int)pid,
-                              recorder->processes[0].command.data);
-        if (recorder->description.failed)
-            code = pyi_error_nomem(err);
-    }
+    code = open_attached(recorder, err);
+    if (!code)
+        code = describe_attached(recorder, err);
+    if (!code && recorder->options.subprocesses)
+        code = pyi_follow_new(recorder, err);
     if (code) {
         pyi_recorder_free(recorder);
         return code;
@@ -112,12 +132,20 @@ int pyi_recorder_attach(pid_t pid, const struct pyi_recorder_options *options,
     return 0;
 }
 
+int pyi_recorder_add(struct pyi_recorder *recorder, pid_t pid, struct pyi_error *err)
+{
+    if (recorder->launched || recorder->recording)
+        return pyi_error_set(err, PYI_E_INVALID, "too late to add process %d", (int)pid);
+    int code = recorder->follow ? 0 : pyi_follow_new(recorder, err);
+    return code ? code : pyi_follow_add(recorder, pid, err);
+}
+
 int pyi_recorder_launch(char *const argv[], int program_argument,
                         const struct pyi_recorder_options *options, struct pyi_recorder **out,
                         struct pyi_error *err)
 {
     struct pyi_recorder *recorder = NULL;
-    int code = new_recorder(options, &recorder, err);
+    int code = pyi_recorder_new(options, &recorder, err);
     if (code)
         return code;
     recorder->launched = true;
@@ -138,6 +166,8 @@ int pyi_recorder_launch(char *const argv[], int program_argument,
         return code;
     }
     recorder->pid = recorder->child.pid;
+    if (recorder->options.subprocesses && pyi_follow_new(recorder, NULL))
+        pyi_recorder_note(recorder, "no memory to follow other processes");
     recorder->started = recorder->clock.now(&recorder->clock);
     *out = recorder;
     return 0;
@@ -147,6 +177,7 @@ void pyi_recorder_free(struct pyi_recorder *recorder)
 {
     if (!recorder)
         return;
+    pyi_follow_free(recorder->follow);
     pyi_recorder_close_target(recorder);
     pyi_cleanup_close(&recorder->ending);
     for (size_t i = 0; i < recorder->track_count; i++) {
@@ -223,7 +254,8 @@ void pyi_recorder_finish_exit(struct pyi_recorder *recorder, uint64_t when)
     }
     /* A process on its way out has no status yet; it is there within a moment. */
     struct pyi_clock *clock = &recorder->clock;
-    for (int i = 0; i < STATUS_LOOKS && !pyi_clock_stopped(clock); i++) {
+    const int looks = recorder->among ? 1 : STATUS_LOOKS;
+    for (int i = 0; i < looks && !pyi_clock_stopped(clock); i++) {
         if (pyi_ending_status(recorder->ending, recorder->pid, &status)) {
             finish_status(recorder, status);
             return;
@@ -238,9 +270,13 @@ static int handle_gone(struct pyi_recorder *recorder, uint64_t now, struct pyi_e
     uint64_t when = recorder->outside_rounds ? recorder->outside_since : now;
     switch (pyi_target_fate(recorder->target)) {
     case PYI_FATE_EXEC:
+        if (recorder->among) {
+            pyi_recorder_finish(recorder, PYI_END_EXEC, -1, now);
+            return 0;
+        }
         return pyi_recorder_follow_exec(recorder, now, err);
     case PYI_FATE_FINALIZED:
-        if (!recorder->launched)
+        if (!recorder->launched && !recorder->among)
             pyi_recorder_note(recorder, "the interpreter was finalized");
         pyi_recorder_finish_exit(recorder, when);
         return 0;
@@ -281,7 +317,7 @@ static unsigned rounds_believed(const struct pyi_round *round)
     return clear ? OUTSIDE_ROUNDS : OUTSIDE_ROUNDS_ODD;
 }
 
-static int tick(struct pyi_recorder *recorder, uint64_t now, struct pyi_error *err)
+int pyi_recorder_tick(struct pyi_recorder *recorder, uint64_t now, struct pyi_error *err)
 {
     struct pyi_round round = {0};
     int code = pyi_target_round(recorder->target, &round, err);
@@ -313,6 +349,8 @@ static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
 
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
 {
+    if (recorder->follow)
+        pyi_follow_upkeep(recorder, now);
     if (now - recorder->last_cpu >= CPU_TIME)
         read_cpu(recorder, now);
     if (now - recorder->last_thread_cpu >=
@@ -359,7 +397,8 @@ static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
         wait_until(recorder, recorder->pace.next < limit ? recorder->pace.next : limit);
         bool stopped = pyi_clock_stopped(clock);
         uint64_t now = clock->now(clock);
-        int code = tick(recorder, now, err);
+        int code = recorder->follow ? pyi_follow_tick(recorder, now, err)
+                                    : pyi_recorder_tick(recorder, now, err);
         if (code)
             return code;
         if (recorder->end != PYI_END_NONE)
@@ -369,13 +408,15 @@ static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
             break;
         }
         pyi_recorder_upkeep(recorder, now);
-        pyi_pace_advance(&recorder->pace, clock->now(clock));
+        const uint64_t done = clock->now(clock);
+        pyi_pace_advance(&recorder->pace,
+                         recorder->follow ? pyi_follow_pause(recorder, now, done) : done);
     }
     return 0;
 }
 
 /* Last looks at the target, while it is there. */
-static void close_books(struct pyi_recorder *recorder)
+void pyi_recorder_close_books(struct pyi_recorder *recorder)
 {
     uint64_t now = recorder->clock.now(&recorder->clock);
     if (!recorder->ended)
@@ -390,6 +431,20 @@ static void close_books(struct pyi_recorder *recorder)
         recorder->processes[recorder->process_count - 1].end = recorder->ended;
 }
 
+static int begin(struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    int code = 0;
+    if (recorder->launched)
+        code = pyi_recorder_begin_launched(recorder, err);
+    else if (recorder->target)
+        code = pyi_recorder_begin_attached(recorder, err);
+    else
+        pyi_recorder_begin_empty(recorder);
+    if (!code && recorder->follow && recorder->recording)
+        code = pyi_follow_begin(recorder, err);
+    return code;
+}
+
 int pyi_recorder_run(struct pyi_recorder *recorder, struct pyi_error *err)
 {
     if (recorder->end != PYI_END_NONE)
@@ -397,8 +452,7 @@ int pyi_recorder_run(struct pyi_recorder *recorder, struct pyi_error *err)
     unsigned long slack = pyi_clock_sharpen();
     int code = 0;
     if (!recorder->recording)
-        code = recorder->launched ? pyi_recorder_begin_launched(recorder, err)
-                                  : pyi_recorder_begin_attached(recorder, err);
+        code = begin(recorder, err);
     if (!code && recorder->recording)
         code = loop(recorder, err);
     if (recorder->launched && recorder->end == PYI_END_STOPPED) {
@@ -406,7 +460,9 @@ int pyi_recorder_run(struct pyi_recorder *recorder, struct pyi_error *err)
         if (pyi_child_ended(&recorder->child, &status))
             finish_status(recorder, status);
     }
-    close_books(recorder);
+    if (recorder->follow && pyi_follow_close(recorder, NULL) && !code)
+        code = pyi_error_nomem(err);
+    pyi_recorder_close_books(recorder);
     pyi_clock_blunt(slack);
     return code;
 }
@@ -450,8 +506,8 @@ pid_t pyi_recorder_pid(const struct pyi_recorder *recorder)
     return recorder->pid;
 }
 
-int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session **out,
-                              struct pyi_error *err)
+int pyi_recorder_take_own(struct pyi_recorder *recorder, struct pyi_session **out,
+                          struct pyi_error *err)
 {
     if (!recorder->session)
         return pyi_error_set(err, PYI_E_INVALID, "the session was taken already");
@@ -468,8 +524,8 @@ int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session 
     return 0;
 }
 
-int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
-                          struct pyi_error *err)
+int pyi_recorder_snapshot_own(struct pyi_recorder *recorder, struct pyi_session **out,
+                              struct pyi_error *err)
 {
     if (!recorder->session)
         return pyi_error_set(err, PYI_E_INVALID, "the session was taken already");
@@ -482,5 +538,35 @@ int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **ou
         return code;
     }
     *out = copy;
+    return 0;
+}
+
+int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session **out,
+                              struct pyi_error *err)
+{
+    return recorder->follow ? pyi_follow_session(recorder, true, out, err)
+                            : pyi_recorder_take_own(recorder, out, err);
+}
+
+int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
+                          struct pyi_error *err)
+{
+    return recorder->follow ? pyi_follow_session(recorder, false, out, err)
+                            : pyi_recorder_snapshot_own(recorder, out, err);
+}
+
+int pyi_recorder_take_sessions(struct pyi_recorder *recorder, struct pyi_session ***out,
+                               size_t *count, struct pyi_error *err)
+{
+    if (recorder->follow)
+        return pyi_follow_sessions(recorder, out, count, err);
+    struct pyi_session **list = calloc(1, sizeof(*list));
+    int code = list ? pyi_recorder_take_own(recorder, list, err) : pyi_error_nomem(err);
+    if (code) {
+        free(list);
+        return code;
+    }
+    *out = list;
+    *count = 1;
     return 0;
 }

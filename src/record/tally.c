@@ -50,7 +50,7 @@ static double elapsed(const struct pyi_recorder *recorder)
     return until > recorder->started ? (double)(until - recorder->started) / 1e9 : 0;
 }
 
-void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out)
+void pyi_recorder_tally_own(const struct pyi_recorder *recorder, struct pyi_tally *out)
 {
     uint64_t folded = pyi_recorder_folded(recorder);
     uint64_t parked = recorder->ledger.park.sample_count;
@@ -70,8 +70,16 @@ void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *o
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
         .memory = memory_held(recorder),
         .threads = recorder->track_count,
+        .processes = recorder->process_count > 0,
         .verifying = recorder->samples > 0 && recorder->unchecked == 0,
     };
+}
+
+void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out)
+{
+    pyi_recorder_tally_own(recorder, out);
+    if (recorder->follow)
+        pyi_follow_tally(recorder, out);
 }
 
 /* ---- the last line -------------------------------------------------------------------------- */
@@ -102,7 +110,10 @@ int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sink *sink,
     struct pyi_output output;
     pyi_output_init(&output, sink);
     write_count(&output, "", tally->samples, tally->samples == 1 ? " sample" : " samples");
-    pyi_output_format(&output, " in %.2f s: ", tally->elapsed);
+    pyi_output_format(&output, " in %.2f s", tally->elapsed);
+    if (tally->processes > 1)
+        write_count(&output, " of ", tally->processes, " processes");
+    pyi_output_string(&output, ": ");
     if (tally->verifying)
         write_count(&output, "", tally->verified, " verified");
     else

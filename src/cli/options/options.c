@@ -321,6 +321,14 @@ static const char *shown_name(const struct pyi_option *row, char out[40])
     return out;
 }
 
+static void add_pid(struct pyi_options *out, pid_t pid)
+{
+    for (size_t i = 0; i < out->pid_count; i++)
+        if (out->pids[i] == pid)
+            return;
+    out->pids[out->pid_count++] = pid;
+}
+
 static int take(struct parser *parser, const struct pyi_option *row, const char *value, int at,
                 struct pyi_error *err)
 {
@@ -338,6 +346,8 @@ static int take(struct parser *parser, const struct pyi_option *row, const char 
     out->position[row->id] = at;
     if (row->id == PYI_OPT_LOAD)
         out->loads[out->load_count++] = value;
+    if (row->id == PYI_OPT_PID)
+        add_pid(out, (pid_t)out->numbers[row->id]);
     if (row->id == PYI_OPT_RENDER_OPTION)
         out->render_options[out->render_option_count++] = value;
     if (row->flags & PYI_OPTION_IMMEDIATE) {
@@ -422,9 +432,10 @@ int pyi_options_parse(int argc, char *const *argv, struct pyi_options *out, stru
     *out = (struct pyi_options){.argc = argc, .argv = argv, .immediate = PYI_OPTIONS};
     size_t words = argc > 0 ? (size_t)argc : 1;
     out->loads = calloc(words, sizeof(*out->loads));
+    out->pids = calloc(words, sizeof(*out->pids));
     /* Bundles cannot hold two -p, so no option occurs more often than there are words. */
     out->render_options = calloc(words, sizeof(*out->render_options));
-    if (!out->loads || !out->render_options)
+    if (!out->loads || !out->pids || !out->render_options)
         return pyi_error_nomem(err);
     struct parser parser = {.out = out, .next = 1};
     while (!parser.finished && parser.next < argc) {
@@ -449,6 +460,8 @@ void pyi_options_free(struct pyi_options *options)
     if (!options)
         return;
     free(options->loads);
+    free(options->pids);
+    options->pids = NULL;
     free(options->render_options);
     options->loads = NULL;
     options->render_options = NULL;

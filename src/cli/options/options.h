@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* The order of option_table.inc. */
 enum pyi_option_id {
@@ -40,6 +41,7 @@ enum pyi_option_id {
     PYI_OPT_USE_TIMING_THREAD,
     /* ours */
     PYI_OPT_PID,
+    PYI_OPT_SUBPROCESSES,
     PYI_OPT_PYTHON,
     PYI_OPT_LIST_PREV,
     PYI_OPT_DIAGNOSE,
@@ -155,6 +157,8 @@ struct pyi_options {
     int position[PYI_OPTIONS];       /* index in argv of the last occurrence's option word */
     const char **loads;              /* every --load, in order */
     size_t load_count;
+    pid_t *pids; /* every --pid, in order, each once */
+    size_t pid_count;
     const char **render_options; /* every -p, in order */
     size_t render_option_count;
     char *const *program; /* script and its arguments, or the arguments of -m or -c; may be NULL */
