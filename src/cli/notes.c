@@ -48,8 +48,8 @@ static void print_end(const struct pyi_console *console, const struct pyi_record
     const double after = recorded->tally.elapsed;
     if (recorded->tally.processes > 1 &&
         (recorded->end == PYI_END_EXIT || recorded->end == PYI_END_SIGNAL)) {
-        pyi_note_print(console, "all %zu processes ended after %.1f s", recorded->tally.processes,
-                       after);
+        pyi_note_print(console, "the last of %zu processes ended after %.1f s",
+                       recorded->tally.processes, after);
         return;
     }
     switch (recorded->end) {

@@ -26,14 +26,35 @@
 #define BLIND_SCAN_TIME (5 * MS)   /* where it does not */
 #define RANGE_LIMIT     64         /* new numbers looked at one by one */
 #define LOOKS           3          /* at a number without a process */
+#define BURST           (30 * MS)  /* of looking, in CPU time */
 #define SHARE           25         /* at most 1/25 of a core for looking */
 
-void pyi_discovery_init(struct pyi_discovery *discovery, const char *proc)
+void pyi_budget_init(struct pyi_budget *budget, uint64_t burst, unsigned share, uint64_t now)
+{
+    *budget = (struct pyi_budget){
+        .left = (int64_t)burst, .burst = (int64_t)burst, .share = share, .refilled = now};
+}
+
+bool pyi_budget_allows(struct pyi_budget *budget, uint64_t now)
+{
+    if (now > budget->refilled) {
+        const uint64_t more = (now - budget->refilled) / budget->share;
+        budget->left =
+            more > (uint64_t)budget->burst || budget->left + (int64_t)more > budget->burst
+                ? budget->burst
+                : budget->left + (int64_t)more;
+        budget->refilled = now;
+    }
+    return budget->left > 0;
+}
+
+void pyi_discovery_init(struct pyi_discovery *discovery, const char *proc, uint64_t now)
 {
     char path[300];
     snprintf(path, sizeof(path), "%s/loadavg", proc);
     *discovery = (struct pyi_discovery){
         .proc = proc, .counter = open(path, O_RDONLY | O_CLOEXEC), .newest = -1};
+    pyi_budget_init(&discovery->budget, BURST, SHARE, now);
 }
 
 void pyi_discovery_deinit(struct pyi_discovery *discovery)
@@ -57,7 +78,7 @@ static int64_t newest_pid(const struct pyi_discovery *discovery)
 
 bool pyi_discovery_due(struct pyi_discovery *discovery, uint64_t now)
 {
-    if (now < discovery->not_before)
+    if (!pyi_budget_allows(&discovery->budget, now))
         return false;
     return discovery->unseen_count || now >= discovery->next_scan ||
            newest_pid(discovery) != discovery->newest;
@@ -184,9 +205,4 @@ int pyi_discovery_look(struct pyi_discovery *discovery, const struct pyi_discove
         return code;
     discovery->next_scan = now + (newest >= 0 ? SCAN_TIME : BLIND_SCAN_TIME);
     return scan(discovery, ask, err);
-}
-
-void pyi_discovery_spent(struct pyi_discovery *discovery, uint64_t now, uint64_t cost)
-{
-    discovery->not_before = now + cost * SHARE;
 }

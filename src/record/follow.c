@@ -24,7 +24,8 @@
 #define STEP_LIMIT    (20 * MS)  /* for one that is about to be a Python */
 #define OTHER_STEP    (100 * MS) /* whether one that is none has become one, or has ended */
 #define REFUSED_TIME  (50 * MS)  /* a refusal may come from an exec under way */
-#define OPENING_SHARE 3          /* at most 1/(1+3) of a core for opening processes */
+#define OPENING_BURST (200 * MS) /* of opening processes, in CPU time */
+#define OPENING_SHARE 4          /* one part in so many of a core for it, in the long run */
 #define TARGETS_LIMIT 1000       /* recorded at the same time, descriptors permitting */
 #define TARGET_FILES  8          /* descriptors that a target may need */
 #define FILES_OF_OURS 100
@@ -76,7 +77,8 @@ int pyi_follow_new(struct pyi_recorder *first, struct pyi_error *err)
     follow->first = first;
     follow->discovers = first->options.subprocesses;
     follow->end_detail = -1;
-    pyi_discovery_init(&follow->discovery, PROC);
+    pyi_discovery_init(&follow->discovery, PROC, first->started);
+    pyi_budget_init(&follow->opening, OPENING_BURST, OPENING_SHARE, first->started);
     struct pyi_relative *relative = add_relative(follow, first->pid, 0);
     if (!relative) {
         pyi_follow_free(follow);
@@ -460,14 +462,14 @@ static int look_at_all(struct pyi_follow *follow, struct pyi_error *err)
         if (relative->stage == PYI_STAGE_RECORDED || relative->stage == PYI_STAGE_GONE ||
             now < relative->next)
             continue;
-        if (relative->stage == PYI_STAGE_WAITING && now < follow->open_after)
+        if (relative->stage == PYI_STAGE_WAITING && !pyi_budget_allows(&follow->opening, now))
             continue;
         const uint64_t before = clock->cpu(clock);
         int code = look_at(follow, relative, now, &opened, err);
         if (code)
             return code;
         if (opened)
-            follow->open_after = clock->now(clock) + OPENING_SHARE * (clock->cpu(clock) - before);
+            pyi_budget_spend(&follow->opening, clock->cpu(clock) - before);
     }
     return 0;
 }
@@ -484,7 +486,7 @@ static int discover(struct pyi_follow *follow, uint64_t now, struct pyi_error *e
                                           .context = follow};
     const uint64_t before = clock->cpu(clock);
     int code = pyi_discovery_look(&follow->discovery, &ask, now, err);
-    pyi_discovery_spent(&follow->discovery, now, clock->cpu(clock) - before);
+    pyi_discovery_spent(&follow->discovery, clock->cpu(clock) - before);
     return code;
 }
 

@@ -93,7 +93,8 @@ static int describe_attached(struct pyi_recorder *recorder, struct pyi_error *er
         pyi_strbuf_format(&recorder->description, "Process %d: %s", (int)recorder->pid,
                           recorder->processes[0].command.data);
     else
-        pyi_strbuf_format(&recorder->description, "Process %d", (int)recorder->pid);
+        pyi_strbuf_format(&recorder->description, "Process %d and its children",
+                          (int)recorder->pid);
     return recorder->description.failed ? pyi_error_nomem(err) : 0;
 }
 

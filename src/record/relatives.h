@@ -46,8 +46,8 @@ struct pyi_follow {
     bool discovers;
     size_t recorded; /* processes with a target now, the first included */
     size_t target_limit;
-    uint64_t open_after; /* next attempt to open a process */
-    uint64_t tick_cost;  /* ns, smoothed */
+    struct pyi_budget opening;
+    uint64_t tick_cost; /* ns, smoothed */
     uint64_t ticks, began, latest, ended;
     struct pyi_tally over; /* sums of finished processes */
     size_t unverified;     /* of these, how many with samples that nobody tried to prove */
