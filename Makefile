@@ -35,9 +35,9 @@ else
 BUILD ?= build
 endif
 
-PKGS := libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib
+PKGS := libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib liblzma
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDLIBS := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+LDLIBS := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -liberty -lm -lpthread
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I. -Iinclude -I$(BUILD) \
 	$(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
 

@@ -85,6 +85,20 @@ struct pyi_target_stats {
     uint64_t mispredicted; /* stacks that needed a second call */
     uint64_t code_misses;  /* code objects read anew */
     uint64_t code_reused;  /* addresses found to hold another code object than before */
+    /* Only where threads are stopped for their samples: */
+    uint64_t stops;        /* times a thread was stopped */
+    double stopped;        /* seconds threads were stopped, all together */
+    double stopping_cpu;   /* CPU seconds of the thread of ours that stops them */
+    uint64_t stop_late;    /* a thread did not stop in time */
+    uint64_t stop_traced;  /* another tracer was there */
+    uint64_t stop_refused; /* the kernel would not have it */
+};
+
+/** Whether threads are stopped for their samples. */
+enum pyi_stop_mode {
+    PYI_STOP_NEVER,
+    PYI_STOP_BLOCKING, /* each thread, while its stack is read */
+    PYI_STOP_NATIVE,   /* the same, and native frames are shown with the Python ones */
 };
 
 struct pyi_target_options {
@@ -99,6 +113,7 @@ struct pyi_target_options {
     void *select_context;
     enum pyi_c_labels c_labels; /* which C functions appear as the last entry of a stack */
     size_t max_depth;           /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    enum pyi_stop_mode stop;    /* without effect on images */
 };
 
 /** What was found at open. Texts are borrowed until close. */

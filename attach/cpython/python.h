@@ -39,6 +39,7 @@ struct pyi_cpython {
     struct pyi_layout layout;
     struct pyi_target_options options;
     struct pyi_thread_facts facts;
+    const struct pyi_stopping *stopping; /* NULL: nothing is stopped */
     char source[128];
     int minor;
     bool heap_frames;        /* 3.8 to 3.10: a chain of frame objects */

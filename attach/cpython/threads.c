@@ -67,7 +67,8 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
         struct pyi_tracked *thread = threads->items[i];
         thread->planned = thread->shown.alive;
         if (thread->planned)
-            rc = pyi_frames_plan(python, thread, &python->copy, thread->selected, err);
+            rc = pyi_frames_plan(python, thread, &python->copy,
+                                 thread->selected && python->stopping == NULL, err);
     }
     return rc;
 }

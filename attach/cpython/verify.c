@@ -482,18 +482,67 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
     return rc;
 }
 
-/* Writes the visible frames outermost first and compares with the last delivered stack. */
-static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
-                   struct pyi_stack *out, struct pyi_error *err)
+/* Frames that one evaluation loop in C runs: up to 3.10 each has its own. */
+static bool begins_run(const struct pyi_cpython *python, const struct pyi_tracked *thread, size_t i)
 {
-    size_t depth = 0;
-    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 2,
+    return python->heap_frames || thread->frames[i].from_c || i + 1 == thread->frame_count;
+}
+
+/* The native frames around the Python ones; no parts when there are none. */
+static int find_native(const struct pyi_cpython *python, const struct pyi_tracked *thread,
+                       struct pyi_native_parts *parts, struct pyi_error *err)
+{
+    size_t runs = thread->from_shim; /* a loop that has no frame yet, or none any more */
+    *parts = (struct pyi_native_parts){0};
+    if (python->stopping == NULL || python->stopping->native == NULL)
+        return 0;
+    for (size_t i = 0; i < thread->frame_count; i++)
+        runs += begins_run(python, thread, i);
+    return python->stopping->native(python->stopping->context, runs, parts, err);
+}
+
+/* Appends part `at` of the native frames, if there is one. */
+static int put_part(struct pyi_cpython *python, struct pyi_tracked *thread,
+                    const struct pyi_native_parts *parts, size_t at, size_t *depth,
+                    struct pyi_error *err)
+{
+    if (at >= parts->count)
+        return 0;
+    for (size_t i = at > 0 ? parts->ends[at - 1] : 0; i < parts->ends[at]; i++) {
+        struct pyi_function *function = parts->frames[i].function;
+        int rc = 0;
+        if (function->code == NULL)
+            rc = pyi_codes_share(python, function->name, function->path, 0, false, &function->code,
+                                 err);
+        if (rc != 0)
+            return rc;
+        thread->work[(*depth)++] = (struct pyi_stack_entry){.code = function->code};
+    }
+    return 0;
+}
+
+/* Writes the visible frames outermost first and compares with the last delivered stack. */
+static int deliver(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
+                   struct pyi_error *err)
+{
+    size_t depth = 0, run = 0;
+    struct pyi_native_parts parts;
+    int rc = find_native(python, thread, &parts, err);
+    size_t native = parts.count > 0 ? parts.ends[parts.count - 1] : 0;
+    if (rc != 0)
+        return rc;
+    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + native + 2,
                            sizeof(*thread->work)))
         return pyi_error_nomem(err);
     uint32_t edge = 0;
-    out->verified = python->repair;
+    out->verified = python->repair || python->stopping != NULL;
     for (size_t i = thread->frame_count; i > 0; i--) {
         const struct pyi_frame *frame = &thread->frames[i - 1];
+        if (parts.count > 0 && begins_run(python, thread, i - 1)) {
+            rc = put_part(python, thread, &parts, run++, &depth, err);
+            if (rc != 0)
+                return rc;
+        }
         if (edge == 0)
             edge = frame->edge; /* of a frame that is not shown: counts for the next one */
         if (frame->hidden)
@@ -504,6 +553,11 @@ static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
                                                          .class_name = frame->class_name,
                                                          .edge = edge};
         edge = 0;
+    }
+    for (; run < parts.count; run++) {
+        rc = put_part(python, thread, &parts, run, &depth, err);
+        if (rc != 0)
+            return rc;
     }
     if (thread->leaf != NULL)
         thread->work[depth++] = (struct pyi_stack_entry){.code = thread->leaf};
@@ -576,16 +630,16 @@ static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
     }
 }
 
-int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
-                      struct pyi_error *err)
+/* Attempts until a walk is accepted, with the C function on top of it. */
+static int accept(struct pyi_cpython *python, struct pyi_tracked *thread, uint8_t *attempts,
+                  struct pyi_error *err)
 {
     int rc = PYI_E_TORN, corrections = 0;
-    uint8_t attempts = 0;
     bool read = thread->planned, second = false;
     if (read)
         thread->view.extras = thread->view.copy->count;
-    *out = (struct pyi_stack){.thread = &thread->shown, .status = PYI_STACK_LOST};
-    while (rc != 0 && attempts <= PYI_RETRIES) {
+    *attempts = 0;
+    while (rc != 0 && *attempts <= PYI_RETRIES) {
         bool again = false;
         if (!read) {
             rc = read_again(python, thread, err);
@@ -593,20 +647,52 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
                 return rc;
         }
         read = false;
-        rc = attempt(python, thread, attempts == PYI_RETRIES, &again, err);
+        rc = attempt(python, thread, *attempts == PYI_RETRIES, &again, err);
         if (pyi_is_fatal(rc))
             return rc;
         second |= again || thread->view.copy->count != thread->view.extras;
         if (!again || ++corrections > MAX_CORRECTIONS)
-            attempts++;
+            ++*attempts;
     }
     python->mispredicted += second;
+    if (rc != 0)
+        return rc;
+    watch_marks(python, thread);
+    thread->leaf = NULL;
+    return python->stopping != NULL && python->stopping->native != NULL
+               ? 0 /* the native frames say it */
+               : pyi_leaf_find(python, thread, &thread->leaf, err);
+}
+
+/* The same while the thread stands still. What the structure of a moment did not allow, another
+ * moment does. */
+static int accept_stopped(struct pyi_cpython *python, struct pyi_tracked *thread, uint8_t *attempts,
+                          struct pyi_error *err)
+{
+    const struct pyi_stopping *stopping = python->stopping;
+    int rc = PYI_E_TORN;
+    for (int i = 0; i <= PYI_RETRIES && rc != 0 && !pyi_is_fatal(rc); i++) {
+        thread->planned = false;
+        if (!stopping->stop(stopping->context, &thread->shown))
+            return PYI_E_TORN;
+        rc = accept(python, thread, attempts, err);
+        stopping->resume(stopping->context);
+        *attempts = (uint8_t)(i + 1);
+    }
+    return rc;
+}
+
+int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
+                      struct pyi_error *err)
+{
+    uint8_t attempts = 0;
+    *out = (struct pyi_stack){.thread = &thread->shown, .status = PYI_STACK_LOST};
+    int rc = python->stopping != NULL ? accept_stopped(python, thread, &attempts, err)
+                                      : accept(python, thread, &attempts, err);
+    if (pyi_is_fatal(rc))
+        return rc;
     out->attempts = attempts;
     if (rc == 0) {
-        watch_marks(python, thread);
-        rc = pyi_leaf_find(python, thread, &thread->leaf, err);
-        if (rc != 0)
-            return rc;
         rc = deliver(python, thread, out, err);
         thread->lost = false;
         if (rc == 0)
