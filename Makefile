@@ -88,7 +88,7 @@ $(BUILD)/pyinstrument.pc:
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
 		'Name: pyinstrument' 'Description: sampling profiler for running CPython programs' \
-		'Version: $(VERSION)' 'Requires.private: libelf libcjson libbsd libunwind libpcre2-8 zlib' \
+		'Version: $(VERSION)' 'Requires.private: libelf libcjson libbsd libunwind libpcre2-8 zlib liblzma' \
 		'Libs: -L$${libdir} -lpyinstrument' 'Libs.private: -lm -lpthread' \
 		'Cflags: -I$${includedir}' > $@
 

@@ -3,8 +3,8 @@
  * attach.h - all that the rest of the program may know of a target process.
  *
  * Open a target, make one round after the other (each gives one stack per selected thread as
- * it stood at that moment), close it. Nothing here stops the target or writes to it. Stacks
- * are facts: what they mean (time, sessions, trees) is decided elsewhere.
+ * it stood at that moment), close it. Nothing here writes to the target, and it is stopped
+ * only when the options say so. Stacks are facts: what they mean (time, sessions, trees) is decided elsewhere.
  */
 #ifndef PYI_ATTACH_H
 #define PYI_ATTACH_H
@@ -94,12 +94,6 @@ struct pyi_target_stats {
     uint64_t stop_refused; /* the kernel would not have it */
 };
 
-/** Whether threads are stopped for their samples. */
-enum pyi_stop_mode {
-    PYI_STOP_NEVER,
-    PYI_STOP_BLOCKING, /* each thread, while its stack is read */
-    PYI_STOP_NATIVE,   /* the same, and native frames are shown with the Python ones */
-};
 
 struct pyi_target_options {
     struct pyi_log log;

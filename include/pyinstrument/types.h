@@ -36,6 +36,13 @@ enum pyi_c_labels {
     PYI_C_LABELS_NONE,
 };
 
+/** Whether threads of the target are stopped for their samples. */
+enum pyi_stop_mode {
+    PYI_STOP_NEVER,
+    PYI_STOP_BLOCKING, /* each thread, while its stack is read */
+    PYI_STOP_NATIVE,   /* the same, and native frames are shown among the Python ones */
+};
+
 /**
  * A JSON number that remembers whether it was written as an integer, so that a loaded
  * session is written back to the same bytes. `value` is always set; `integer` only when

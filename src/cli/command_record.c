@@ -195,6 +195,10 @@ static void set_up(struct recording *recording)
     options->libpython = given->values[PYI_OPT_LIBPYTHON];
     options->assume_version = given->values[PYI_OPT_ASSUME_VERSION];
     options->c_labels = c_labels(given->values[PYI_OPT_C_LABELS]);
+    options->stop = pyi_options_given(given, PYI_OPT_NATIVE) ? PYI_STOP_NATIVE
+                    : given->order[PYI_OPT_BLOCKING] > given->order[PYI_OPT_NONBLOCKING]
+                        ? PYI_STOP_BLOCKING
+                        : PYI_STOP_NEVER;
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
     options->context = recording;
     options->progress = on_progress;

@@ -412,6 +412,7 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         return pyi_error_nomem(err);
     describe_threads(assembly, threads, jumps);
     describe_processes(recorder, processes);
+    const struct pyi_target_stats stops = pyi_recorder_stops(recorder);
     const struct pyi_attach attach = {
         .tool = pyi_text(PYI_VERSION),
         .mode = pyi_text("wall"),
@@ -427,6 +428,8 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .missed = recorder->pace.missed,
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
+        .stops = stops.stops,
+        .stopped = stops.stopped,
         .notes = recorder->notes,
         .note_count = recorder->note_count,
     };
