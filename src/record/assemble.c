@@ -330,11 +330,17 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
 
 /* ---- attach --------------------------------------------------------------------------------- */
 
+/* CPU seconds that being stopped and going back to sleep may cost a thread, per stop. */
+#define STOP_CPU 50e-6
+
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
-static bool is_idle(const struct pyi_track *track)
+static bool is_idle(const struct assembly *assembly, const struct pyi_track *track)
 {
+    double ours = assembly->recorder->options.stop == PYI_STOP_NEVER
+                      ? 0
+                      : STOP_CPU * (double)(track->samples + 1);
     return !track->is_main && track->count == 1 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
-           track->cpu_end <= track->cpu_start;
+           track->cpu_end - track->cpu_start <= ours;
 }
 
 static size_t count_leaps(const struct assembly *assembly)
@@ -367,7 +373,7 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .first = first,
             .records = track->count,
             .samples = track->samples,
-            .idle = is_idle(track),
+            .idle = is_idle(assembly, track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
             .jump_count = track->leap_count,
