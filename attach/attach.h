@@ -34,6 +34,7 @@ struct pyi_stack_entry {
     uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
     uint32_t edge;       /* 0: nothing speaks against the call from the entry below; else not proven
                             yet: number for pyi_target_edge_proven() */
+    bool native; /* a C function by its own frame, its file a library: only with PYI_STOP_NATIVE */
 };
 
 /** One Python thread state, known from its first sight until the target is closed. */
@@ -93,7 +94,6 @@ struct pyi_target_stats {
     uint64_t stop_traced;  /* another tracer was there */
     uint64_t stop_refused; /* the kernel would not have it */
 };
-
 
 struct pyi_target_options {
     struct pyi_log log;

@@ -28,9 +28,8 @@ static bool stop(void *context, const struct pyi_thread *thread)
     struct pyi_halt *halt = context;
     struct pyi_registers registers;
     halt->copied = false;
-    if (thread->tid <= 0 ||
-        pyi_stop_thread(halt->stopper, halt->target->pid, thread->tid,
-                        halt->native ? &registers : NULL) != PYI_STOP_DONE)
+    if (thread->tid <= 0 || pyi_stop_thread(halt->stopper, halt->target->pid, thread->tid,
+                                            halt->native ? &registers : NULL) != PYI_STOP_DONE)
         return false;
     if (halt->native)
         halt->copied = pyi_native_copy(halt->native, &registers);
@@ -90,8 +89,8 @@ int pyi_halt_open(struct pyi_target *target, struct pyi_halt **out, struct pyi_e
     halt->target = target;
     halt->stopping = (struct pyi_stopping){.context = halt, .stop = stop, .resume = resume};
     halt->stopper = pyi_stopper_new(0);
-    code = halt->stopper ? pyi_stopper_run(halt->stopper, try_once, halt, err)
-                         : pyi_error_nomem(err);
+    code =
+        halt->stopper ? pyi_stopper_run(halt->stopper, try_once, halt, err) : pyi_error_nomem(err);
     if (code == 0 && target->options.stop == PYI_STOP_NATIVE) {
         halt->stopping.native = merge;
         code = pyi_native_open(target->proc, target->pid, target->memory, &halt->native, err);

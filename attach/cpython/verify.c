@@ -494,7 +494,8 @@ static int find_native(const struct pyi_cpython *python, const struct pyi_tracke
 {
     size_t runs = thread->from_shim; /* a loop that has no frame yet, or none any more */
     *parts = (struct pyi_native_parts){0};
-    if (python->stopping == NULL || python->stopping->native == NULL)
+    /* Without Python frames the stack stays empty: that is how a thread is known to have none. */
+    if (python->stopping == NULL || python->stopping->native == NULL || thread->frame_count == 0)
         return 0;
     for (size_t i = 0; i < thread->frame_count; i++)
         runs += begins_run(python, thread, i);
@@ -516,7 +517,7 @@ static int put_part(struct pyi_cpython *python, struct pyi_tracked *thread,
                                  err);
         if (rc != 0)
             return rc;
-        thread->work[(*depth)++] = (struct pyi_stack_entry){.code = function->code};
+        thread->work[(*depth)++] = (struct pyi_stack_entry){.code = function->code, .native = true};
     }
     return 0;
 }

@@ -47,8 +47,7 @@ int pyi_native_merge(struct pyi_native *native, size_t runs, struct pyi_native_p
                            sizeof(*native->order)) ||
         !pyi_array_reserve(&native->part_of, &native->part_of_capacity, count + 1,
                            sizeof(*native->part_of)) ||
-        !pyi_array_reserve(&native->ends, &native->ends_capacity, runs + 1,
-                           sizeof(*native->ends)))
+        !pyi_array_reserve(&native->ends, &native->ends_capacity, runs + 1, sizeof(*native->ends)))
         return pyi_error_nomem(err);
     pyi_native_assign(frames, count, complete, runs, native->part_of);
     /* Parts grow towards the top, frames are listed from the top: one pass backwards. */

@@ -126,9 +126,8 @@ static int add_module(struct pyi_modules *modules, size_t at, struct pyi_error *
     }
     like.path = keep_path(modules, mapping->path);
     like.seen = modules->readings;
-    if (!like.path.data ||
-        !pyi_array_reserve(&modules->items, &modules->capacity, modules->count + 1,
-                           sizeof(*modules->items)))
+    if (!like.path.data || !pyi_array_reserve(&modules->items, &modules->capacity,
+                                              modules->count + 1, sizeof(*modules->items)))
         return pyi_error_nomem(err);
     module = malloc(sizeof(*module));
     if (!module)
@@ -384,13 +383,13 @@ static void find_split_parts(struct pyi_modules *modules, struct pyi_module *mod
         return;
     }
     for (size_t i = 0; i + 6 <= length; i++) {
-        size_t behind = code[i] == 0xe9                                      ? 5
+        size_t behind = code[i] == 0xe9                                   ? 5
                         : code[i] == 0x0f && (code[i + 1] & 0xf0) == 0x80 ? 6
-                                                                             : 0;
+                                                                          : 0;
         if (!behind)
             continue;
-        uint64_t to = loop.from + i + behind +
-                      (uint64_t)(int64_t)pyi_load_i32(code + i + behind - 4);
+        uint64_t to =
+            loop.from + i + behind + (uint64_t)(int64_t)pyi_load_i32(code + i + behind - 4);
         if ((to >= loop.from && to < loop.to) || to < module->start || to >= module->end ||
             !pyi_module_extent(module, to, &part) || part.from == to)
             continue;
@@ -412,9 +411,9 @@ static void find_split_parts(struct pyi_modules *modules, struct pyi_module *mod
 static void name_module(struct pyi_modules *modules, struct pyi_module *module)
 {
     const struct pyi_mapped_file *file = file_of(modules, module);
-    int fd = file ? pyi_elf_open_file(modules->proc, modules->pid, modules->memory, &modules->maps,
-                                      file)
-                  : -1;
+    int fd =
+        file ? pyi_elf_open_file(modules->proc, modules->pid, modules->memory, &modules->maps, file)
+             : -1;
     module->named = true;
     if (fd >= 0)
         module->symbols = pyi_symbols_open(fd, modules->root);

@@ -122,8 +122,7 @@ static void take_note(Elf_Scn *section, struct extra *extra)
     while (data && (at = gelf_getnote(data, at, &note, &name_at, &content_at)) > 0) {
         const char *base = data->d_buf;
         if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
-            memcmp(base + name_at, "GNU", 4) == 0 && note.n_descsz > 1 &&
-            note.n_descsz <= ID_MAX) {
+            memcmp(base + name_at, "GNU", 4) == 0 && note.n_descsz > 1 && note.n_descsz <= ID_MAX) {
             memcpy(extra->id, base + content_at, note.n_descsz);
             extra->id_length = note.n_descsz;
         }
@@ -177,8 +176,8 @@ static bool take_debug_file(struct pyi_symbols *symbols, const char *root,
 {
     char path[PATH_MAX];
     struct stat status;
-    int length = snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%02x/", root,
-                          extra->id[0]);
+    int length =
+        snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%02x/", root, extra->id[0]);
     if (length < 0 || (size_t)length + 2 * ID_MAX + 8 > sizeof(path))
         return false;
     for (size_t i = 1; i < extra->id_length; i++)
@@ -328,9 +327,9 @@ size_t pyi_symbols_count(const struct pyi_symbols *symbols)
  * .constprop.1 and .lto_priv.2 the same function in another form, @ begins a version. */
 static size_t plain_length(const char *symbol)
 {
-    static const char *const marks[] = {".cold",     ".part.",     ".isra.",   ".constprop.",
-                                        ".lto_priv", ".localalias", ".llvm.",   ".warm",
-                                        ".hot",      ".unlikely",  ".__uniq."};
+    static const char *const marks[] = {".cold",     ".part.",      ".isra.",  ".constprop.",
+                                        ".lto_priv", ".localalias", ".llvm.",  ".warm",
+                                        ".hot",      ".unlikely",   ".__uniq."};
     size_t length = strcspn(symbol, "@");
     for (size_t i = 1; i < length; i++)
         for (size_t k = 0; symbol[i] == '.' && k < sizeof(marks) / sizeof(*marks); k++)

@@ -269,8 +269,8 @@ bool pyi_native_copy(struct pyi_native *native, const struct pyi_registers *regi
 {
     native->registers = *registers;
     native->stack_at = (stack_pointer(registers) - RED_ZONE) & ~(uint64_t)15;
-    struct pyi_range range = {native->stack_at, live_bytes(native, native->stack_at),
-                              native->stack, 0};
+    struct pyi_range range = {native->stack_at, live_bytes(native, native->stack_at), native->stack,
+                              0};
     native->stack_length = 0;
     if (pyi_memory_readv(native->modules.memory, &range, 1, NULL) < 0 || range.got < 2 * RED_ZONE)
         return false;

@@ -74,7 +74,7 @@ struct pyi_recorder {
     uint64_t folded;    /* samples that lost frames without proof, as of the last assembly */
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
     struct pyi_target_stats stops; /* only what is about stopping; of targets before the current */
-    uint64_t cpu_mark, profiler_cpu;       /* own CPU time at the start; ns used since */
+    uint64_t cpu_mark, profiler_cpu; /* own CPU time at the start; ns used since */
     uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
 };
 

@@ -105,9 +105,9 @@ static int sample(pid_t pid, enum pyi_stop_mode mode, int rounds, long interval)
             stops[count++] =
                 (after.stopped - before.stopped) / (double)(after.stops - before.stops);
         before = after;
-        nanosleep(&(struct timespec){.tv_sec = interval / 1000000,
-                                     .tv_nsec = interval % 1000000 * 1000},
-                  NULL);
+        nanosleep(
+            &(struct timespec){.tv_sec = interval / 1000000, .tv_nsec = interval % 1000000 * 1000},
+            NULL);
     }
     qsort(stops, count, sizeof(*stops), compare);
     for (size_t i = 0; i < seen_count; i++)
