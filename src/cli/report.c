@@ -273,6 +273,35 @@ static int refuse_options(const struct pyi_console *console, const struct pyi_re
     return status;
 }
 
+/* Names of the formats that can compare, for the message that this one cannot. */
+static int refuse_diff(const struct pyi_console *console, const struct pyi_renderer *renderer)
+{
+    struct pyi_strbuf able = {0};
+    const struct pyi_renderer *row;
+    for (size_t i = 0; (row = pyi_renderer_at(i)) != NULL; i++)
+        if (row->flags & PYI_RENDERER_DIFF)
+            pyi_strbuf_format(&able, "%s%s", able.length ? ", " : "", row->name);
+    int status = pyi_usage_print(console, "%s cannot show a comparison; --diff goes with -r %s",
+                                 renderer->name, pyi_strbuf_get(&able).data);
+    pyi_strbuf_deinit(&able);
+    return status;
+}
+
+/* The session of --diff: a file, else one of the store. */
+static int load_base(const struct pyi_console *console, struct pyi_report *report)
+{
+    const char *name = console->options->values[PYI_OPT_DIFF];
+    struct pyi_error error = {0}, ignored = {0};
+    if (!pyi_options_given(console->options, PYI_OPT_DIFF))
+        return 0;
+    if (!(report->renderer->flags & PYI_RENDERER_DIFF))
+        return refuse_diff(console, report->renderer);
+    if (pyi_session_load(name, &report->base, &error) &&
+        (error.os_errno != ENOENT || pyi_store_load(name, &report->base, &ignored)))
+        return pyi_failure_print(console, &error, "session-bad");
+    return 0;
+}
+
 int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out)
 {
     const struct pyi_options *options = console->options;
@@ -285,11 +314,14 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
         status = check_outfile(console, out->outfile);
     if (!status)
         status = check_patterns(console);
+    if (!status)
+        status = load_base(console, out);
     if (status)
         return status;
     struct pyi_error error = {0};
     if (build_options(options, out, &error))
         return pyi_failure_print(console, &error, "render-failed");
+    pyi_render_options_set_base(out->options, out->base);
     if (pyi_renderer_check(out->renderer, out->options, &error))
         return refuse_options(console, out->renderer, &error);
     if ((out->renderer->flags & PYI_RENDERER_BINARY) && !out->outfile && isatty(STDOUT_FILENO))
@@ -302,6 +334,8 @@ void pyi_report_deinit(struct pyi_report *report)
 {
     pyi_render_options_free(report->options);
     report->options = NULL;
+    pyi_session_free(report->base);
+    report->base = NULL;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -403,6 +437,19 @@ static void store_and_hint(const struct pyi_console *console, const struct pyi_r
     fflush(stdout);
 }
 
+/* A comparison shows a recording without holding it. */
+static void keep_compared(const struct pyi_console *console, const struct pyi_report *report,
+                          const struct pyi_session *session)
+{
+    struct pyi_error error = {0};
+    char id[32];
+    if (pyi_store_save(session, id, &error))
+        pyi_warning_print(console, "the session could not be stored: %s", error.message);
+    else if (!pyi_options_given(console->options, PYI_OPT_QUIET))
+        pyi_note_print(console, "the new session: pyinstrument --load-prev %s --diff %s", id,
+                       console->options->values[PYI_OPT_DIFF]);
+}
+
 struct wanted {
     const char *id;
     char path[300];
@@ -465,8 +512,10 @@ int pyi_report_write(const struct pyi_console *console, const struct pyi_report 
         return pyi_failure_print(
             console, &error, report->outfile && error.os_errno ? "output-exists" : "render-failed");
     }
-    if (strcmp(report->renderer->name, "text") == 0 && !report->outfile)
+    if (strcmp(report->renderer->name, "text") == 0 && !report->outfile && !report->base)
         store_and_hint(console, report, session, lines);
+    if (report->base && report->recorded)
+        keep_compared(console, report, session);
     if (report->outfile && pyi_options_given(console->options, PYI_OPT_OPEN))
         open_outfile(console, report->outfile);
     return 0;
