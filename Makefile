@@ -76,6 +76,7 @@ $(BUILD)/libpyinstrument.a: $(LIB_OBJ)
 
 $(BUILD)/libpyinstrument.so: $(LIB_OBJ)
 	$(call say,LINK)$(CC) $(SANFLAGS) -shared -Wl,-soname,libpyinstrument.so.$(SOVERSION) $(if $(SAN),,-Wl,-z$(comma)defs) \
+		-Wl,--exclude-libs,ALL \
 		-o $@ $^ $(LDFLAGS) $(LDLIBS)
 comma := ,
 
@@ -89,7 +90,7 @@ $(BUILD)/pyinstrument.pc:
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
 		'Name: pyinstrument' 'Description: sampling profiler for running CPython programs' \
 		'Version: $(VERSION)' 'Requires.private: libelf libcjson libbsd libunwind libpcre2-8 zlib liblzma' \
-		'Libs: -L$${libdir} -lpyinstrument' 'Libs.private: -lm -lpthread' \
+		'Libs: -L$${libdir} -lpyinstrument' 'Libs.private: -liberty -lm -lpthread' \
 		'Cflags: -I$${includedir}' > $@
 
 # ---- tests ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
+#include "attach/cpython/mixed.h"
 #include "attach/leaf/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
@@ -482,53 +483,13 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
     return rc;
 }
 
-/* Frames that one evaluation loop in C runs: up to 3.10 each has its own. */
-static bool begins_run(const struct pyi_cpython *python, const struct pyi_tracked *thread, size_t i)
-{
-    return python->heap_frames || thread->frames[i].from_c || i + 1 == thread->frame_count;
-}
-
-/* The native frames around the Python ones; no parts when there are none. */
-static int find_native(const struct pyi_cpython *python, const struct pyi_tracked *thread,
-                       struct pyi_native_parts *parts, struct pyi_error *err)
-{
-    size_t runs = thread->from_shim; /* a loop that has no frame yet, or none any more */
-    *parts = (struct pyi_native_parts){0};
-    /* Without Python frames the stack stays empty: that is how a thread is known to have none. */
-    if (python->stopping == NULL || python->stopping->native == NULL || thread->frame_count == 0)
-        return 0;
-    for (size_t i = 0; i < thread->frame_count; i++)
-        runs += begins_run(python, thread, i);
-    return python->stopping->native(python->stopping->context, runs, parts, err);
-}
-
-/* Appends part `at` of the native frames, if there is one. */
-static int put_part(struct pyi_cpython *python, struct pyi_tracked *thread,
-                    const struct pyi_native_parts *parts, size_t at, size_t *depth,
-                    struct pyi_error *err)
-{
-    if (at >= parts->count)
-        return 0;
-    for (size_t i = at > 0 ? parts->ends[at - 1] : 0; i < parts->ends[at]; i++) {
-        struct pyi_function *function = parts->frames[i].function;
-        int rc = 0;
-        if (function->code == NULL)
-            rc = pyi_codes_share(python, function->name, function->path, 0, false, &function->code,
-                                 err);
-        if (rc != 0)
-            return rc;
-        thread->work[(*depth)++] = (struct pyi_stack_entry){.code = function->code, .native = true};
-    }
-    return 0;
-}
-
 /* Writes the visible frames outermost first and compares with the last delivered stack. */
 static int deliver(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
                    struct pyi_error *err)
 {
     size_t depth = 0, run = 0;
     struct pyi_native_parts parts;
-    int rc = find_native(python, thread, &parts, err);
+    int rc = pyi_mixed_find(python, thread, &parts, err);
     size_t native = parts.count > 0 ? parts.ends[parts.count - 1] : 0;
     if (rc != 0)
         return rc;
@@ -539,8 +500,8 @@ static int deliver(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     out->verified = python->repair || python->stopping != NULL;
     for (size_t i = thread->frame_count; i > 0; i--) {
         const struct pyi_frame *frame = &thread->frames[i - 1];
-        if (parts.count > 0 && begins_run(python, thread, i - 1)) {
-            rc = put_part(python, thread, &parts, run++, &depth, err);
+        if (parts.count > 0 && pyi_mixed_begins_run(python, thread, i - 1)) {
+            rc = pyi_mixed_put(python, thread, &parts, run++, &depth, err);
             if (rc != 0)
                 return rc;
         }
@@ -556,7 +517,7 @@ static int deliver(struct pyi_cpython *python, struct pyi_tracked *thread, struc
         edge = 0;
     }
     for (; run < parts.count; run++) {
-        rc = put_part(python, thread, &parts, run, &depth, err);
+        rc = pyi_mixed_put(python, thread, &parts, run, &depth, err);
         if (rc != 0)
             return rc;
     }
