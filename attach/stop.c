@@ -9,6 +9,7 @@
  */
 #include "attach/stop.h"
 
+#include "attach/process.h"
 #include "src/base/error.h"
 #include <elf.h>
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#define RUNNABLE   10         /* deadlines for one that only waits for a processor */
 #define LATE_MAX   16         /* threads remembered to have been late ... */
 #define LATE_NS    250000000u /* ... and let be for so long */
 #define LATE_ROUND 4          /* more in one piece of work: the rest is not tried */
@@ -49,7 +51,7 @@ struct pyi_stopper {
     bool spent;     /* something can only be freed by ending the thread */
     /* being waited for; read by the thread that watches the deadline */
     _Atomic uint64_t waiting; /* ns since when, 0: not */
-    pid_t waited;
+    pid_t waited_pid, waited;
     struct late {
         pid_t tid;
         uint64_t until;
@@ -172,6 +174,15 @@ static void give_up(struct pyi_stopper *stopper)
     *late = (struct late){stopper->waited, now_ns(CLOCK_MONOTONIC) + LATE_NS};
 }
 
+/* It is not asleep but in the queue for a processor: on a machine that has too few it will stop when
+ * its turn comes, and until then it does not stand still. */
+static bool is_runnable(const struct pyi_stopper *stopper)
+{
+    struct pyi_process_stat stat;
+    return pyi_process_stat(PYI_PROC, stopper->waited_pid, stopper->waited, &stat, NULL) == 0 &&
+           stat.state == 'R';
+}
+
 /* Waits for the work to be done; false when a thread was late and the work is cut off. */
 static bool watch(struct pyi_stopper *stopper)
 {
@@ -182,9 +193,10 @@ static bool watch(struct pyi_stopper *stopper)
         if (pthread_cond_timedwait(&stopper->changed, &stopper->lock, &at) != ETIMEDOUT)
             continue;
         uint64_t now = now_ns(CLOCK_MONOTONIC), since = atomic_load(&stopper->waiting);
-        if (since && now - since >= patience)
+        bool late = since && now - since >= patience;
+        if (late && (now - since >= RUNNABLE * patience || !is_runnable(stopper)))
             return false;
-        until = (since ? since : now) + patience;
+        until = (since && !late ? since : now) + patience;
     }
     return true;
 }
@@ -231,10 +243,11 @@ void pyi_stopper_counts(const struct pyi_stopper *stopper, struct pyi_stop_count
  * in the kernel until the stop is what keeps it short: measured on a machine with as many busy
  * processes as cores, a thread that looked again and again lost its processor to one of them in
  * between, and the target stood still for 0.1 to 2 ms; this way for 50 us. */
-static bool wait_for(struct pyi_stopper *stopper, pid_t tid, int *signal)
+static bool wait_for(struct pyi_stopper *stopper, pid_t pid, pid_t tid, int *signal)
 {
     siginfo_t info;
     int result;
+    stopper->waited_pid = pid;
     stopper->waited = tid;
     atomic_store(&stopper->waiting, stopper->since);
     do {
@@ -297,7 +310,7 @@ static enum pyi_stop_result stop(struct pyi_stopper *stopper, pid_t pid, pid_t t
         stopper->spent = true; /* it ended just now; ending our thread lets it go */
         return PYI_STOP_ENDED;
     }
-    if (!wait_for(stopper, tid, &signal)) {
+    if (!wait_for(stopper, pid, tid, &signal)) {
         stopper->spent = true;
         return PYI_STOP_ENDED;
     }
