@@ -14,6 +14,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define RUNNABLE   10         /* deadlines for one that only waits for a processor */
+#define QUEUED     50         /* deadlines for one that only waits for a processor */
 #define LATE_MAX   16         /* threads remembered to have been late ... */
 #define LATE_NS    250000000u /* ... and let be for so long */
 #define LATE_ROUND 4          /* more in one piece of work: the rest is not tried */
@@ -45,6 +46,7 @@ struct pyi_stopper {
     int result;
     struct pyi_error error;
     /* of the thread that stops */
+    bool ordinary;  /* it runs with an ordinary priority, which nobody chose */
     pid_t tid;      /* stopped now, 0 none */
     int signal;     /* to be delivered when it goes on */
     uint64_t since; /* ns of the request */
@@ -77,6 +79,7 @@ static void *stopping_thread(void *argument)
     struct pyi_stopper *stopper = argument;
     /* Only while it waits for a thread to stop it may be ended from outside. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    stopper->ordinary = sched_getscheduler(0) == SCHED_OTHER;
     pthread_mutex_lock(&stopper->lock);
     for (;;) {
         while (stopper->order == ORDER_NONE)
@@ -174,13 +177,13 @@ static void give_up(struct pyi_stopper *stopper)
     *late = (struct late){stopper->waited, now_ns(CLOCK_MONOTONIC) + LATE_NS};
 }
 
-/* It is not asleep but in the queue for a processor: on a machine that has too few it will stop when
- * its turn comes, and until then it does not stand still. */
-static bool is_runnable(const struct pyi_stopper *stopper)
+/* Either is in the queue for a processor, on a machine that has too few: it, and then it does not
+ * stand still, or our own thread, which has not been told yet that it stopped. */
+static bool is_on_its_way(const struct pyi_stopper *stopper)
 {
     struct pyi_process_stat stat;
     return pyi_process_stat(PYI_PROC, stopper->waited_pid, stopper->waited, &stat, NULL) == 0 &&
-           stat.state == 'R';
+           strchr("RtTZX", stat.state);
 }
 
 /* Waits for the work to be done; false when a thread was late and the work is cut off. */
@@ -194,7 +197,7 @@ static bool watch(struct pyi_stopper *stopper)
             continue;
         uint64_t now = now_ns(CLOCK_MONOTONIC), since = atomic_load(&stopper->waiting);
         bool late = since && now - since >= patience;
-        if (late && (now - since >= RUNNABLE * patience || !is_runnable(stopper)))
+        if (late && (now - since >= QUEUED * patience || !is_on_its_way(stopper)))
             return false;
         until = (since && !late ? since : now) + patience;
     }
@@ -291,6 +294,15 @@ static bool has_tracer(pid_t pid, pid_t tid)
     return tracer != 0;
 }
 
+/* While something stands still for us nobody's work is more urgent than letting it go. Where that
+ * is not permitted it takes longer on a busy machine, nothing else. */
+static void hurry(const struct pyi_stopper *stopper, bool wanted)
+{
+    const struct sched_param priority = {.sched_priority = wanted ? 1 : 0};
+    if (stopper->ordinary)
+        (void)sched_setscheduler(0, wanted ? SCHED_RR : SCHED_OTHER, &priority);
+}
+
 static enum pyi_stop_result stop(struct pyi_stopper *stopper, pid_t pid, pid_t tid,
                                  struct pyi_registers *registers)
 {
@@ -330,7 +342,10 @@ static enum pyi_stop_result stop(struct pyi_stopper *stopper, pid_t pid, pid_t t
 enum pyi_stop_result pyi_stop_thread(struct pyi_stopper *stopper, pid_t pid, pid_t tid,
                                      struct pyi_registers *registers)
 {
+    hurry(stopper, true);
     enum pyi_stop_result result = stop(stopper, pid, tid, registers);
+    if (result != PYI_STOP_DONE)
+        hurry(stopper, false);
     if (result != PYI_STOP_LATE) /* counted where it is noticed */
         stopper->counts.results[result]++;
     return result;
@@ -345,4 +360,5 @@ void pyi_stop_resume(struct pyi_stopper *stopper)
         stopper->spent = true;
     stopper->tid = 0;
     stopper->counts.stopped += (double)(now_ns(CLOCK_MONOTONIC) - stopper->since) / 1e9;
+    hurry(stopper, false);
 }

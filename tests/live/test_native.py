@@ -167,7 +167,8 @@ def test_merged(targets, interpreter, extension, figure):
         assert bad <= max(1, some // 100), (phase, bad, some, example)
         total, wrong = total + some, wrong + bad
         lost += sum(s["times"] for s in stacks if s["lost"])
-        assert counts["late"] + counts["traced"] + counts["refused"] == 0, counts
+        assert counts["traced"] + counts["refused"] == 0, counts
+        assert counts["late"] <= counts["stops"] // 100 + 1, counts
     assert lost <= total // 100
     figure("%s: %d of %d stacks with native frames in the wrong place, %d lost (%s)", interpreter,
            wrong, total, lost, " ".join(program.phases))
@@ -467,7 +468,8 @@ def test_blocking(targets, home, tmp_path, interpreter):
     attach = session.attach
     assert attach["verified"] == session.raw["sample_count"] > 100, attach
     assert attach["truncated"] == 0 and attach["lost"] <= session.raw["sample_count"] // 100
-    assert attach["stops"] >= session.raw["sample_count"] and 0 < attach["stopped"] < 1, attach
+    assert attach["stops"] >= session.raw["sample_count"] and attach["stopped"] > 0, attach
+    assert attach["stopped"] < len(attach["threads"]) * session.raw["duration"]
     assert re.search(r"target stopped [\d,]+ times, \d+\.\d{3} s in all", run.errors), run
     assert session.seconds_with("phase_deep") > 0.8
     assert any(thread["idle"] for thread in attach["threads"]), attach["threads"]
