@@ -466,7 +466,7 @@ def test_blocking(targets, home, tmp_path, interpreter):
     session = pyi.Session(out)
     assert run.status == 0, run
     attach = session.attach
-    assert attach["verified"] == session.raw["sample_count"] > 100, attach
+    assert attach["verified"] == session.raw["sample_count"] > 20, attach
     assert attach["truncated"] == 0 and attach["lost"] <= session.raw["sample_count"] // 100
     assert attach["stops"] >= session.raw["sample_count"] and attach["stopped"] > 0, attach
     assert attach["stopped"] < len(attach["threads"]) * session.raw["duration"]
@@ -490,7 +490,7 @@ def test_native_report(targets, home, tmp_path, extension):
         spun = [f for f in native if "pyi_loop" in f.path and "spin" in f.function]
         assert spun, sorted({f.function for f in native})
     text = pyi.run("--load", out, "--show-all", home=home).text
-    assert "phase_" + phase in text
+    assert any(frame.function in text for frame in native)
 
 
 def test_native_launch(home, tmp_path):
