@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pyinstrument: reads the command line, picks the command, returns its status. */
+#include "src/base/invoker.h"
 #include "src/cli/commands.h"
 #include "src/cli/options/options.h"
 #include "src/cli/terminal.h"
@@ -176,6 +177,7 @@ int main(int argc, char **argv)
 {
     /* Only characters follow the locale; numbers are written and read as in C. */
     setlocale(LC_CTYPE, "");
+    pyi_invoker_adopt();
     struct pyi_options options;
     struct pyi_error error = {0};
     struct pyi_surroundings around = pyi_surroundings_of(STDERR_FILENO);
