@@ -5,6 +5,11 @@
 #            SAN=all|address|undefined|thread  sanitizers
 #            CC=clang   O=-O0   BUILD=folder       PREFIX= DESTDIR= for install
 
+# The page's program and style as they are committed; only who works on them needs npm.
+REPORT_DIST ?= src/report/dist
+# What runs while building, on the machine that builds.
+CC_FOR_BUILD ?= cc
+
 VERSION := $(shell sed -n 's/^\#define PYI_VERSION "\(.*\)"/\1/p' include/pyinstrument.h)
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
@@ -44,14 +49,14 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I.
 LIB_SRC := $(sort $(wildcard src/base/*.c src/session/*.c src/tree/*.c src/render/*.c src/render/*/*.c \
 	src/record/*.c attach/*.c attach/*/*.c))
 CLI_SRC := $(sort $(wildcard src/cli/*.c src/cli/*/*.c))
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/html_bundle.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 FUZZ_SRC := $(sort $(filter-out tests/fuzz/standalone_driver.c,$(wildcard tests/fuzz/*.c)))
 FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 FAULT_BIN := $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(wildcard tests/fault/test_*.c))
-HELPER_BIN := $(patsubst tests/live/%.c,$(BUILD)/tests/live/%,$(wildcard tests/live/*.c))
+HELPER_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/live/*.c tests/report/*.c))
 MAN_PAGES := $(wildcard src/cli/*.1 src/cli/*.5)
 COMPLETIONS := $(BUILD)/completions/pyinstrument.bash $(BUILD)/completions/_pyinstrument \
 	$(BUILD)/completions/pyinstrument.fish
@@ -67,6 +72,18 @@ endif
 all: $(BUILD)/pyinstrument $(BUILD)/libpyinstrument.a $(BUILD)/libpyinstrument.so $(BUILD)/pyinstrument.pc
 
 $(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC  )$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page inside the program: bytes of the bundle as C arrays.
+$(BUILD)/embed: scripts/embed.c
+	@mkdir -p $(@D)
+	$(call say,HOST)$(CC_FOR_BUILD) -O1 -o $@ $<
+
+$(BUILD)/html_bundle.c: $(BUILD)/embed $(addprefix $(REPORT_DIST)/,report.js report.css MANIFEST)
+	$(call say,PAGE)$< $(REPORT_DIST) > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/obj/html_bundle.o: $(BUILD)/html_bundle.c
 	@mkdir -p $(@D)
 	$(call say,CC  )$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -121,6 +138,10 @@ $(BUILD)/tests/fault/%: tests/fault/%.c tests/fault/inject.c tests/fault/inject.
 	$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< tests/fault/inject.c $(BUILD)/libpyinstrument.a $(FAULT_WRAPS) \
 		$(LDFLAGS) -lcmocka $(LDLIBS)
 
+$(filter $(BUILD)/tests/report/%,$(HELPER_BIN)): $(BUILD)/tests/report/%: tests/report/%.c $(BUILD)/libpyinstrument.a
+	@mkdir -p $(@D)
+	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
+
 $(BUILD)/tests/live/%: tests/live/%.c $(BUILD)/libpyinstrument.a
 	@mkdir -p $(@D)
 	$(call say,TEST)$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(BUILD)/libpyinstrument.a $(LDFLAGS) $(LDLIBS)
@@ -132,7 +153,7 @@ FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o) $(BUILD)/html_bundle.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -166,6 +187,28 @@ bench: all
 .PHONY: try
 try: all
 	@scripts/demo $(BUILD)/pyinstrument
+
+# ---- the report's page ----------------------------------------------------------------------------
+# Only for who changes the page: dist/ is committed, and building C never looks at its sources.
+
+REPORT := src/report
+NPM ?= npm
+REPORT_MODULES := $(REPORT)/node_modules/.package-lock.json
+$(REPORT_MODULES): $(REPORT)/package-lock.json
+	cd $(REPORT) && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: report-bundle report-check report-dev
+report-bundle: $(REPORT_MODULES)
+	cd $(REPORT) && node_modules/.bin/tsc --noEmit -p . && node build.mjs
+# Without npm, and without what it installed before, there is nothing to compare with.
+report-check:
+	@if [ -e $(REPORT_MODULES) ] || command -v $(NPM) >/dev/null; then \
+		$(MAKE) --no-print-directory $(REPORT_MODULES) && cd $(REPORT) && \
+		node_modules/.bin/tsc --noEmit -p . && node build.mjs --check; \
+	else echo "report-check: skipped: npm is not installed, and dist/ is only rebuilt with it"; fi
+report-dev: $(REPORT_MODULES)
+	cd $(REPORT) && node build.mjs --dev ../../$(BUILD)/report
 
 # ---- installation -----------------------------------------------------------------------------
 
@@ -215,6 +258,8 @@ help:
 	'make lint            architecture, format, exported names' \
 	'make bench           measurements side by side; never part of a check' \
 	'make fuzz            libFuzzer builds of tests/fuzz into build/fuzz' \
+	'make report-bundle   rebuild src/report/dist from its TypeScript (npm); report-check compares' \
+	'make report-dev      the page unminified, in build/report' \
 	'make try             profile a small WSGI service under load' \
 	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
 	'make format          clang-format over all C files' \

@@ -5,32 +5,22 @@
  * Whether the session was loaded or just recorded makes no difference here. */
 #include "src/cli/report.h"
 #include "src/base/error.h"
+#include "src/base/invoker.h"
 #include "src/base/output.h"
 #include "src/base/text.h"
 #include "src/cli/progress.h"
 #include "src/cli/terminal.h"
+#include "src/render/options.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pyinstrument/frame.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static bool ends_with(const char *name, const char *ending)
-{
-    size_t length = strlen(name), size = strlen(ending);
-    return length > size && strcasecmp(name + length - size, ending) == 0;
-}
-
-/* Whether a page was asked for, which a build without that renderer must not answer with text. */
-static bool wants_page(const char *name, const char *outfile)
-{
-    if (name)
-        return strcmp(name, "html") == 0;
-    return outfile && (ends_with(outfile, ".html") || ends_with(outfile, ".htm"));
-}
 
 /* Name of the renderer by the rules of the command line: --html, -r, the outfile's ending, text. */
 static int choose_renderer(const struct pyi_console *console, struct pyi_report *report)
@@ -45,8 +35,6 @@ static int choose_renderer(const struct pyi_console *console, struct pyi_report 
         report->renderer = pyi_renderer_by_name(name);
     else if (report->outfile)
         report->renderer = pyi_renderer_by_path(report->outfile);
-    if (!report->renderer && wants_page(name, report->outfile))
-        return pyi_failure_say(console, "renderer-html", "this build has no HTML renderer");
     if (!report->renderer && !name)
         report->renderer = pyi_renderer_by_name("text");
     if (report->renderer)
@@ -324,6 +312,10 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
     pyi_render_options_set_base(out->options, out->base);
     if (pyi_renderer_check(out->renderer, out->options, &error))
         return refuse_options(console, out->renderer, &error);
+    if (strcmp(out->renderer->name, "html") == 0 &&
+        (pyi_option_true(out->options, "show_all") || pyi_option_true(out->options, "timeline")))
+        pyi_warning_print(console, "show_all and timeline are deprecated with html and have no "
+                                   "effect: the page has them as views");
     if ((out->renderer->flags & PYI_RENDERER_BINARY) && !out->outfile && isatty(STDOUT_FILENO))
         return pyi_usage_print(console, "Can't write binary output to a terminal. Redirect to a "
                                         "file or use --outfile.");
@@ -400,6 +392,46 @@ static int write_stdout(const struct pyi_report *report, struct pyi_session *ses
     int fd = STDOUT_FILENO;
     fflush(stdout);
     return render_to(report, session, pyi_sink_fd(&fd), lines, err);
+}
+
+static bool is_page(const struct pyi_report *report)
+{
+    return strcmp(report->renderer->name, "html") == 0;
+}
+
+static void open_page(const struct pyi_console *console, const char *path, bool silent)
+{
+    struct pyi_error error = {0};
+    if (pyi_browser_open(path, &error) && !silent)
+        pyi_warning_print(console, "%s; the report is in %s", error.message, path);
+}
+
+/* A page is of no use to a terminal: it becomes a file that is kept, and a browser shows it. That
+ * none is found is no failure, because the file's name is printed. */
+static int write_page(const struct pyi_console *console, const struct pyi_report *report,
+                      struct pyi_session *session, struct pyi_error *err)
+{
+    const char *folder = getenv("TMPDIR");
+    char path[PATH_MAX];
+    size_t lines = 0;
+    if (!folder || !folder[0])
+        folder = "/tmp";
+    int length = snprintf(path, sizeof(path), "%s/pyinstrument-XXXXXX.html", folder);
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return pyi_error_set(err, PYI_E_INVALID, "the name of the folder TMPDIR is too long");
+    PYI_CLEANUP(pyi_cleanup_close) int fd = mkostemps(path, (int)strlen(".html"), O_CLOEXEC);
+    if (fd < 0)
+        return pyi_error_os(err, errno, "cannot create a file in %s", folder);
+    pyi_guise_give(fd);
+    int code = render_to(report, session, pyi_sink_fd(&fd), &lines, err);
+    if (code) {
+        unlink(path);
+        return code;
+    }
+    open_page(console, path, true);
+    printf("stdout is a terminal, so saved profile output to %s\n", path);
+    fflush(stdout);
+    return PYI_OK;
 }
 
 /* Under our own header: on stderr, for a reader at the terminal only. */
@@ -485,20 +517,15 @@ static void rescue(struct pyi_error *error, const struct pyi_session *session)
         pyi_error_note(error, "the recording is kept: pyinstrument --load %s", path);
 }
 
-static void open_outfile(const struct pyi_console *console, const char *path)
-{
-    struct pyi_error error = {0};
-    if (pyi_browser_open(path, &error))
-        pyi_warning_print(console, "%s; the report is in %s", error.message, path);
-}
-
 int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
                      struct pyi_session *session)
 {
     struct pyi_error error = {0};
     size_t lines = 0;
     int code = report->outfile ? write_file(report, session, &error)
-                               : write_stdout(report, session, &lines, &error);
+               : is_page(report) && isatty(STDOUT_FILENO) == 1
+                   ? write_page(console, report, session, &error)
+                   : write_stdout(report, session, &lines, &error);
     if (code && given_up(report))
         return PYI_EXIT_INTERRUPTED;
     if (code && error.os_errno == EPIPE && !report->outfile) {
@@ -517,7 +544,7 @@ int pyi_report_write(const struct pyi_console *console, const struct pyi_report 
     if (report->base && report->recorded)
         keep_compared(console, report, session);
     if (report->outfile && pyi_options_given(console->options, PYI_OPT_OPEN))
-        open_outfile(console, report->outfile);
+        open_page(console, report->outfile, false);
     return 0;
 }
 

@@ -15,10 +15,10 @@
 #include <time.h>
 
 static const struct pyi_renderer *const rows[] = {
-    &pyi_renderer_text,       &pyi_renderer_json,     &pyi_renderer_speedscope,
-    &pyi_renderer_pyisession, &pyi_renderer_pstats,   &pyi_renderer_collapsed,
-    &pyi_renderer_pprof,      &pyi_renderer_chrome,   &pyi_renderer_gecko,
-    &pyi_renderer_flamegraph, &pyi_renderer_markdown,
+    &pyi_renderer_text,       &pyi_renderer_html,       &pyi_renderer_json,
+    &pyi_renderer_speedscope, &pyi_renderer_pyisession, &pyi_renderer_pstats,
+    &pyi_renderer_collapsed,  &pyi_renderer_pprof,      &pyi_renderer_chrome,
+    &pyi_renderer_gecko,      &pyi_renderer_flamegraph, &pyi_renderer_markdown,
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

@@ -77,7 +77,7 @@ def test_formats_that_cannot_say_so(tool):
     pair(tool, {"work": 1.0}, {"work": 1.0})
     done = tool.run("-r", "pprof", "-o", "x.pb.gz", "--load", "new.pyisession", "--diff", "base.pyisession")
     assert done.returncode == 2
-    assert "pprof cannot show a comparison; --diff goes with -r text, json" in done.stderr
+    assert "pprof cannot show a comparison; --diff goes with -r text, html, json" in done.stderr
     assert not (tool.folder / "x.pb.gz").exists()
 
 

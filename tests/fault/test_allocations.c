@@ -313,6 +313,37 @@ static void comparisons(void **state)
         }
 }
 
+static void put_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A page with the text of functions from a file that is there. */
+static void source_text(void **state)
+{
+    static const char *const all[] = {"source", "all", NULL};
+    char session[4096 * 3];
+    char folder[4096];
+    assert_non_null(getcwd(folder, sizeof(folder)));
+    put_file("hot.py", "import os\n\ndef hot():\n    return 1\n\nhot()\n");
+    snprintf(
+        session, sizeof(session),
+        "{\"start_time\": 0, \"duration\": 1, \"sample_count\": 1, \"start_call_stack\": [], "
+        "\"target_description\": \"d\", \"cpu_time\": 0, \"sys_path\": [], \"sys_prefixes\": [], "
+        "\"frame_records\": [[[\"<module>\\u0000%s/hot.py\\u00001\\u0001l6\", "
+        "\"hot\\u0000%s/hot.py\\u00003\\u0001l4\"], 1]]}",
+        folder, folder);
+    put_file("hot.pyisession", session);
+    every_allocation(&(struct scenario){.run = render,
+                                        .path = "hot.pyisession",
+                                        .renderer = pyi_renderer_by_name("html"),
+                                        .options = all});
+    assert_int_equal(unlink("hot.pyisession") | unlink("hot.py"), 0);
+}
+
 static int glob(const struct scenario *scenario, struct pyi_strbuf *out, struct pyi_error *err)
 {
     struct pyi_sink sink = pyi_sink_strbuf(out);
@@ -426,6 +457,7 @@ int main(void)
         cmocka_unit_test(globs),
         cmocka_unit_test(options_and_patterns),
         cmocka_unit_test(every_renderer),
+        cmocka_unit_test(source_text),
         cmocka_unit_test(comparisons),
         cmocka_unit_test(targets),
         cmocka_unit_test(dumps),

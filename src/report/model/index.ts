@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The model's whole interface.
+export * from './types';
+export * from './decode';
+export * from './diff';
+export * from './exports';
+export * from './functions';
+export * from './search';
+export { timelineIndex } from './timeline';
+export { NO_FILTERS, type Sandwich, emptyTree, invertedTree, rawTree, sandwich, timeInScope, viewTree } from './tree';
+export { Pattern } from './pattern';
+export { Weights, firstAfter, threadsOf, totals, weigh } from './weights';
