@@ -233,6 +233,8 @@ static bool has_exception(struct pyi_cpython *python, const struct pyi_tracked *
 {
     const struct pyi_layout *layout = &python->layout;
     uint8_t item[ITEM_SIZE];
+    if (!pyi_has_field(layout->tstate_current_exception) || !pyi_has_field(layout->tstate_exc_info))
+        return false;
     if (pyi_load_u64(state + layout->tstate_current_exception) != 0)
         return true;
     pyi_addr at = pyi_load_u64(state + layout->tstate_exc_info);
@@ -261,8 +263,10 @@ void pyi_activity_of(struct pyi_cpython *python, struct pyi_tracked *thread,
 {
     const struct pyi_interp *interp = &python->threads.interps[thread->interp];
     const struct pyi_view *view = &thread->view;
-    const uint8_t *state =
-        pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
+    /* One that could not be stopped for its sample was not read at all. */
+    const uint8_t *state = NULL;
+    if (view->copy != NULL && !thread->lost)
+        state = pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
     *out = (struct pyi_activity){.moved = thread->moved, .lock_known = interp->lock_known};
     if (interp->lock_known) {
         out->holds_lock = interp->lock_holder == thread->address;
@@ -271,7 +275,7 @@ void pyi_activity_of(struct pyi_cpython *python, struct pyi_tracked *thread,
         out->wait_from = interp->lock + python->layout.gil_locked + WAIT_AT;
         out->wait_to = out->wait_from + WAIT_LENGTH;
     }
-    if (state == NULL || thread->lost)
+    if (state == NULL)
         return;
     out->asks_for_lock = !out->holds_lock && asks_for_lock(python, state);
     out->collecting = !python->options.no_gc && collects(python, interp, thread, state);
@@ -294,8 +298,7 @@ void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const 
     pyi_addr lock = 0, holder = 0, current = 0;
     /* 2.7, 3.6, Python/pystate.c: who holds the lock; what others wait on is file-local. */
     const bool old = python->runtime.current != 0;
-    const bool known =
-        old && pyi_object_word(python, python->runtime.current, &current, NULL) == 0;
+    const bool known = old && pyi_object_word(python, python->runtime.current, &current, NULL) == 0;
     for (size_t i = 0; i < count; i++) {
         out[i] = (struct pyi_gil_facts){0};
         if (threads[i]->index >= all->count)

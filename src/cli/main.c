@@ -144,6 +144,9 @@ static int check_together(const struct pyi_console *console, const struct comman
     if (pyi_options_given(options, PYI_OPT_SUBPROCESSES) && !records)
         return pyi_usage_print(console, "--subprocesses needs something to record: --pid or a "
                                         "program");
+    if (pyi_options_given(options, PYI_OPT_NATIVE) &&
+        options->order[PYI_OPT_NONBLOCKING] > options->order[PYI_OPT_BLOCKING])
+        return pyi_usage_print(console, "--native stops threads, which --nonblocking forbids");
     if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))
         return pyi_usage_print(console, "--open needs --outfile, the file to be opened");
     if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE &&

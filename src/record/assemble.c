@@ -334,14 +334,20 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
 
 /* ---- attach --------------------------------------------------------------------------------- */
 
+/* CPU seconds that being stopped and going back to sleep may cost a thread, per stop. */
+#define STOP_CPU 50e-6
+
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
-static bool is_idle(const struct pyi_track *track)
+static bool is_idle(const struct assembly *assembly, const struct pyi_track *track)
 {
+    const double ours = assembly->recorder->options.stop == PYI_STOP_NEVER
+                            ? 0
+                            : STOP_CPU * (double)(track->samples + 1);
     for (size_t i = 1; i < track->count; i++)
         if (track->slots[i].stack != track->slots[0].stack)
             return false;
     return !track->is_main && track->count > 0 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
-           track->cpu_end <= track->cpu_start;
+           track->cpu_end - track->cpu_start <= ours;
 }
 
 static size_t count_leaps(const struct assembly *assembly)
@@ -387,7 +393,7 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .first = first,
             .records = track->count,
             .samples = track->samples,
-            .idle = is_idle(track),
+            .idle = is_idle(assembly, track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
             .jump_count = track->leap_count,
@@ -441,6 +447,7 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         return pyi_error_nomem(err);
     describe_threads(assembly, threads, jumps, states);
     describe_processes(recorder, processes);
+    const struct pyi_target_stats stops = pyi_recorder_stops(recorder);
     const struct pyi_attach attach = {
         .tool = pyi_text(PYI_VERSION),
         .mode = pyi_text(modes[recorder->options.mode]),
@@ -456,6 +463,8 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .missed = recorder->pace.missed,
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
+        .stops = stops.stops,
+        .stopped = stops.stopped,
         .notes = recorder->notes,
         .note_count = recorder->note_count,
     };

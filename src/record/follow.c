@@ -235,7 +235,8 @@ static void set_shares(struct pyi_follow *follow, struct pyi_recorder *recorder)
     const double rounds = (double)follow->ticks * (double)(follow->recorded ? follow->recorded : 1);
     if (rounds > 0)
         recorder->profiler_cpu =
-            (uint64_t)((double)first->profiler_cpu * (double)recorder->ticks / rounds);
+            (uint64_t)((double)first->profiler_cpu * (double)recorder->ticks / rounds +
+                       pyi_recorder_stops(recorder).stopping_cpu * 1e9);
     recorder->pace.missed = 0; /* deadlines are those of the first */
 }
 

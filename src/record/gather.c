@@ -33,6 +33,7 @@ void pyi_follow_count(struct pyi_follow *follow, const struct pyi_recorder *reco
     pyi_recorder_tally_own(recorder, &own);
     add_counts(&follow->over, &own);
     follow->over.processes++;
+    follow->stopping_cpu += pyi_recorder_stops(recorder).stopping_cpu;
     follow->unverified += !own.verifying;
 }
 
@@ -50,9 +51,11 @@ void pyi_follow_tally(const struct pyi_recorder *first, struct pyi_tally *tally)
         pyi_recorder_tally_own(relative->recorder, &own);
         add_counts(tally, &own);
         tally->processes++;
+        tally->profiler_cpu += pyi_recorder_stops(relative->recorder).stopping_cpu;
         verifying &= own.verifying || !own.samples;
     }
     add_counts(tally, &follow->over);
+    tally->profiler_cpu += follow->stopping_cpu;
     tally->ticks = follow->ticks;
     tally->verifying = verifying && tally->samples > 0;
     tally->elapsed = until > follow->began ? (double)(until - follow->began) / 1e9 : 0;
@@ -196,7 +199,7 @@ static int finish_session(const struct pyi_follow *follow, struct pyi_session *s
     attach.notes = notes;
     attach.ticks = follow->ticks;
     attach.missed = first->pace.missed;
-    attach.profiler_cpu = (double)first->profiler_cpu / 1e9;
+    attach.profiler_cpu = tally.profiler_cpu;
     return pyi_session_set_attach(session, &attach, err);
 }
 

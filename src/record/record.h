@@ -67,6 +67,7 @@ struct pyi_recorder {
     double start_time; /* Unix seconds */
     uint64_t started, last_round, ended;
     bool recording; /* the first round has been made */
+    bool booked;    /* the books have been closed */
     enum pyi_recording_end end;
     int end_detail;
     struct pyi_text became; /* PYI_END_EXEC: path of the program, in `texts` */
@@ -76,7 +77,8 @@ struct pyi_recorder {
     uint64_t unchecked; /* samples whose calls nobody tried to prove */
     uint64_t folded;    /* samples that lost frames without proof, as of the last assembly */
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
-    uint64_t cpu_mark, profiler_cpu;       /* own CPU time at the start; ns used since */
+    struct pyi_target_stats stops; /* only what is about stopping; of targets before the current */
+    uint64_t cpu_mark, profiler_cpu; /* own CPU time at the start; ns used since */
     uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
 };
 
@@ -112,6 +114,13 @@ int pyi_recorder_snapshot_own(struct pyi_recorder *recorder, struct pyi_session 
 
 /* Of this process alone. */
 void pyi_recorder_tally_own(const struct pyi_recorder *recorder, struct pyi_tally *out);
+
+/* ---- tally.c ---- */
+
+/* Adds what `stats` says of stopping. */
+void pyi_recorder_add_stops(struct pyi_target_stats *sum, const struct pyi_target_stats *stats);
+/* The same of all targets so far. */
+struct pyi_target_stats pyi_recorder_stops(const struct pyi_recorder *recorder);
 
 /* ---- begin.c ---- */
 

@@ -50,6 +50,7 @@ struct pyi_follow {
     uint64_t tick_cost; /* ns, smoothed */
     uint64_t ticks, began, latest, ended;
     struct pyi_tally over; /* sums of finished processes */
+    double stopping_cpu;   /* of these, seconds */
     size_t unverified;     /* of these, how many with samples that nobody tried to prove */
     uint64_t first_ended;
     bool first_over;
