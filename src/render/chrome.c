@@ -27,6 +27,7 @@ struct writer {
     struct pyi_output output;
     struct pyi_strbuf name, safe;
     struct pyi_lane lane;
+    int64_t process;       /* named last */
     double clock;          /* seconds after the session's start */
     double position;       /* seconds of the lane so far */
     struct pyi_map begins; /* see pyi_export_begins() */
@@ -106,7 +107,7 @@ static void find_leaps(struct writer *writer)
     struct pyi_text lane = pyi_frame_identifier(writer->lane.frame);
     struct pyi_record record;
     double position = 0;
-    bool inside = false;
+    uint32_t inside = PYI_STACK_ROOT; /* the lane's node; a fork's first thread looks the same */
     writer->leap_count = writer->next_leap = 0;
     if (!writer->begins.count)
         return;
@@ -114,15 +115,17 @@ static void find_leaps(struct writer *writer)
          pyi_session_next_record(writer->session, &cursor, &record) && !writer->failed;) {
         struct pyi_text identifier = pyi_text("");
         double begin;
+        uint32_t node = PYI_STACK_ROOT;
         if (record.stack) {
-            uint32_t node = pyi_export_lane_node(writer->session, record.stack);
+            node = pyi_export_lane_node(writer->session, record.stack);
             uint32_t frame = pyi_session_stack_frame(writer->session, node);
             (void)pyi_text_part(pyi_session_frame_info(writer->session, frame), '\1', 0,
                                 &identifier);
         }
-        if (inside && !pyi_text_equal(identifier, lane))
+        if (inside && node != inside)
             return;
-        inside = inside || pyi_text_equal(identifier, lane);
+        if (!inside && pyi_text_equal(identifier, lane))
+            inside = node;
         writer->cursor = cursor;
         bool leaps = pyi_export_begin_of(&writer->begins, writer->record++, &begin);
         if (inside && leaps) {
@@ -201,9 +204,23 @@ static void pass(struct writer *writer, const struct pyi_frame *top, double seco
 
 /* ---- lanes ---- */
 
+/* The name of the lane's process, before its first lane. */
+static void put_process(struct writer *writer)
+{
+    if (!writer->lane.process_name.length || writer->lane.process == writer->process)
+        return;
+    writer->process = writer->lane.process;
+    begin_event(writer, 'M', pyi_text("process_name"));
+    pyi_output_string(&writer->output, ", \"args\": {\"name\": ");
+    pyi_json_write_ascii(&writer->output,
+                         pyi_export_safe(writer->lane.process_name, &writer->safe));
+    pyi_output_string(&writer->output, "}}");
+}
+
 static void put_lane(struct writer *writer)
 {
     const struct pyi_frame *root = writer->lane.frame;
+    put_process(writer);
     begin_event(writer, 'M', pyi_text("thread_name"));
     pyi_output_string(&writer->output, ", \"args\": {\"name\": ");
     pyi_json_write_ascii(&writer->output, pyi_export_safe(writer->lane.name, &writer->safe));

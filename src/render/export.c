@@ -47,27 +47,44 @@ static bool is_above(const struct pyi_frame *frame)
            (pyi_frame_is_synthetic(frame) && !pyi_frame_is_synthetic_leaf(frame));
 }
 
-/* What `attach` knows of the thread with this name and ident. */
+const struct pyi_attach_thread *pyi_export_thread(const struct pyi_session *session,
+                                                  struct pyi_text name, int64_t ident,
+                                                  struct pyi_text process, int64_t pid)
+{
+    const struct pyi_attach *attach = pyi_session_attach(session);
+    for (size_t i = 0; attach && i < attach->thread_count; i++) {
+        const struct pyi_attach_thread *thread = &attach->threads[i];
+        if (thread->ident != (uint64_t)ident || !pyi_text_equal(thread->name, name))
+            continue;
+        if (!process.length || thread->process >= attach->process_count)
+            return thread;
+        /* One process may have been several programs. */
+        const struct pyi_attach_process *row = &attach->processes[thread->process];
+        if (row->pid == pid && pyi_text_starts_with(process, row->command.data))
+            return thread;
+    }
+    return NULL;
+}
+
 static void describe(const struct pyi_session *session, struct pyi_lane *lane)
 {
     const struct pyi_attach *attach = pyi_session_attach(session);
-    int64_t ident = 0;
+    const struct pyi_frame *above = pyi_frame_parent(lane->frame);
+    int64_t ident = 0, pid = 1;
     lane->name = pyi_frame_function(lane->frame);
-    lane->process = 1;
-    (void)pyi_frame_line(lane->frame, &ident);
-    lane->thread = ident;
-    lane->start = 0;
-    for (size_t i = 0; attach && i < attach->thread_count; i++) {
-        const struct pyi_attach_thread *thread = &attach->threads[i];
-        if (thread->ident != (uint64_t)ident || !pyi_text_equal(thread->name, lane->name))
-            continue;
-        if (thread->process < attach->process_count)
-            lane->process = attach->processes[thread->process].pid;
-        if (thread->tid)
-            lane->thread = thread->tid;
-        lane->start = thread->start;
-        return;
+    lane->process_name = pyi_text("");
+    if (above && has_path(above, "<process>")) {
+        lane->process_name = pyi_frame_function(above);
+        (void)pyi_frame_line(above, &pid);
     }
+    (void)pyi_frame_line(lane->frame, &ident);
+    const struct pyi_attach_thread *thread =
+        pyi_export_thread(session, lane->name, ident, lane->process_name, pid);
+    if (thread && thread->process < attach->process_count)
+        pid = attach->processes[thread->process].pid;
+    lane->process = pid;
+    lane->thread = thread && thread->tid ? thread->tid : ident;
+    lane->start = thread ? thread->start : 0;
 }
 
 bool pyi_export_next_lane(const struct pyi_session *session, const struct pyi_tree *tree,

@@ -19,9 +19,16 @@ void pyi_export_function(const struct pyi_frame *frame, struct pyi_strbuf *out);
 struct pyi_lane {
     const struct pyi_frame *frame;
     struct pyi_text name;
-    int64_t process, thread; /* kernel's numbers where the session has them */
-    double start;            /* seconds after the session's start */
+    int64_t process, thread;      /* kernel's numbers where the session has them */
+    struct pyi_text process_name; /* the process's frame; "" when there is none */
+    double start;                 /* seconds after the session's start */
 };
+
+/* What `attach` knows of a thread; NULL nothing. `process` is the name of the process's frame, "" when
+ * there is none, and `pid` its line: a forked child's threads have the idents of its parent's. */
+const struct pyi_attach_thread *pyi_export_thread(const struct pyi_session *session,
+                                                  struct pyi_text name, int64_t ident,
+                                                  struct pyi_text process, int64_t pid);
 
 /* First lane with `*lane` zeroed, then the next ones; false at the end. Every frame of the tree
  * that stands above the lanes ([root], processes) is passed over. */

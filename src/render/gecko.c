@@ -258,13 +258,18 @@ static void put_frames(struct writer *writer)
 
 /* ---- threads ---- */
 
-static void put_head(struct writer *writer, struct pyi_text name, int64_t process, int64_t thread,
-                     double start)
+/* `of`: name of the process, "" when it is the only one. */
+static void put_head(struct writer *writer, struct pyi_text name, struct pyi_text of,
+                     int64_t process, int64_t thread, double start)
 {
     char digits[340];
     pyi_number_fixed(start * 1000, 6, digits);
     pyi_output_string(&writer->output, "{\"name\": ");
     pyi_json_write_ascii(&writer->output, pyi_export_safe(name, &writer->safe));
+    if (of.length) {
+        pyi_output_string(&writer->output, ", \"processName\": ");
+        pyi_json_write_ascii(&writer->output, pyi_export_safe(of, &writer->safe));
+    }
     pyi_output_format(&writer->output,
                       ", \"pid\": %lld, \"tid\": %lld, \"processType\": \"default\", "
                       "\"registerTime\": %s, \"unregisterTime\": null, \"markers\": {\"schema\": "
@@ -286,19 +291,24 @@ static void put_thread(struct writer *writer, uint32_t lane)
                          &info);
     if (info.first_line)
         thread = info.first_line;
-    for (size_t i = 0; attach && i < attach->thread_count; i++)
-        if (attach->threads[i].ident == (uint64_t)info.first_line &&
-            pyi_text_equal(attach->threads[i].name, info.function)) {
-            if (attach->threads[i].process < attach->process_count)
-                process = attach->processes[attach->threads[i].process].pid;
-            start = attach->threads[i].start;
-            break;
-        }
+    struct pyi_export_info above = {.function = pyi_text("")};
+    const uint32_t parent = node ? pyi_session_stack_parent(session, node) : PYI_STACK_ROOT;
+    if (parent)
+        pyi_export_split(pyi_session_frame_info(session, pyi_session_stack_frame(session, parent)),
+                         &above);
+    const struct pyi_attach_thread *known = pyi_export_thread(
+        session, info.function, info.first_line, above.function, above.first_line);
+    if (parent)
+        process = above.first_line;
+    if (known && known->process < attach->process_count)
+        process = attach->processes[known->process].pid;
+    if (known)
+        start = known->start;
     pyi_map_clear(&writer->stack_rows);
     pyi_map_clear(&writer->frame_rows);
     writer->stack_count = writer->frame_count = 0;
     pyi_output_string(&writer->output, lane ? ",\n" : "\n");
-    put_head(writer, info.function, process, thread, start);
+    put_head(writer, info.function, above.function, process, thread, start);
     put_samples(writer, lane, start);
     put_stacks(writer);
     put_frames(writer);

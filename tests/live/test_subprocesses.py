@@ -339,8 +339,23 @@ def test_every_format_has_all_processes(home, tmp_path, several, renderer):
         events = json.loads(text)["traceEvents"]
         assert {e["pid"] for e in events if e["ph"] != "M"} == {
             row["pid"] for row in pyi.Session(several).attach["processes"]}
+        named = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+        assert len(named) == len(pyi.Session(several).attach["processes"])
+        check_spans(events, pyi.Session(several))
+    if renderer == "gecko":
+        threads = json.loads(text)["threads"]
+        assert len({t["pid"] for t in threads}) == len({t["processName"] for t in threads}) == len(
+            pyi.Session(several).attach["processes"])
     if renderer == "collapsed":
         assert all(re.match(r".* \(\d+\).*;", line) for line in text.splitlines())
+
+
+def check_spans(events, session):
+    """Each process's lane begins and ends when the process did."""
+    for row in session.attach["processes"]:
+        times = [e["ts"] / 1e6 for e in events if e["pid"] == row["pid"] and "ts" in e]
+        assert abs(min(times) - row["start"]) < 0.02, row
+        assert abs(max(times) - row["end"]) < 0.1, row
 
 
 @pytest.fixture(scope="module")
