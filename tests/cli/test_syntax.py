@@ -108,7 +108,9 @@ def test_more_than_one_thing_to_do(tool, arguments):
 @pytest.mark.parametrize("arguments, message", [
     (["--pid", "1", "x.py"], "--pid cannot be combined with a script"),
     (["--pid", "1", "--load", "x"], "--pid cannot be combined with --load"),
-    (["--pid", "1", "--pid", "2"], "--pid can be given once only"),
+    (["--dump", "--pid", "1", "--pid", "2"], "--pid can be given once only where nothing is recorded"),
+    (["-s", "--load", "x"], "--subprocesses needs something to record"),
+    (["--dump", "-s", "--pid", "1"], "--subprocesses needs something to record"),
     (["--list-prev", "--diagnose", "1"], "--list-prev cannot be combined with --diagnose"),
 ])
 def test_more_than_one_thing_of_ours(tool, arguments, message):

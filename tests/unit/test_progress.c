@@ -23,6 +23,12 @@ static void words_of_the_line(void **state)
         .elapsed = 3787, .samples = 1186842, .ticks = 998, .missed = 2, .memory = 8400000};
     pyi_progress_format(4314, &tally, 0, line, sizeof(line));
     assert_non_null(strstr(line, "1:03:07  "));
+    tally.processes = 1;
+    pyi_progress_format(4314, &tally, 0, line, sizeof(line));
+    assert_non_null(strstr(line, "recording pid 4314 "));
+    tally.processes = 12;
+    pyi_progress_format(4314, &tally, 0, line, sizeof(line));
+    assert_non_null(strstr(line, "recording 12 processes "));
     assert_non_null(strstr(line, "1 186 842 samples  0.2 % missed  8.4 MB"));
     pyi_progress_format(4314, &tally, 20, line, sizeof(line));
     assert_string_equal(line, "recording pid 4314  ");
