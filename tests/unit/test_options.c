@@ -207,14 +207,28 @@ static void numbers_that_are_processes(void **state)
     pyi_options_free(&options);
 }
 
+/* Every --pid counts, each process once. */
+static void several_processes(void **state)
+{
+    struct pyi_options options;
+    struct pyi_error error;
+    assert_int_equal(parse(&options, &error, WORDS_OF("--pid", "7", "-s", "--pid=5", "--pid", "7")),
+                     0);
+    assert_int_equal(options.pid_count, 2);
+    assert_int_equal(options.pids[0], 7);
+    assert_int_equal(options.pids[1], 5);
+    assert_true(pyi_options_given(&options, PYI_OPT_SUBPROCESSES));
+    pyi_options_free(&options);
+}
+
 static void refused_words(void **state)
 {
     static const struct shortening rows[] = {
         {"--intervall=1", PYI_OPTIONS, "unknown option --intervall; did you mean --interval?"},
         {"--bogus-thing", PYI_OPTIONS, "unknown option --bogus-thing"},
-        {"--subprocesses", PYI_OPTIONS, "unknown option --subprocesses"},
+        {"--subprocesses=1", PYI_OPTIONS, "option --subprocesses takes no value"},
         {"-x", PYI_OPTIONS, "unknown option -x"},
-        {"-s", PYI_OPTIONS, "unknown option -s"},
+        {"-sx", PYI_OPTIONS, "unknown option -x"},
         {"--native=1", PYI_OPTIONS, "option --native takes no value"},
         {"--timeline=1", PYI_OPTIONS, "option --timeline takes no value"},
         {"--outfile", PYI_OPTIONS, "option --outfile needs a value: FILE"},
@@ -364,6 +378,7 @@ int main(void)
         cmocka_unit_test(shortened_names),
         cmocka_unit_test(a_value_that_may_be_left_out),
         cmocka_unit_test(numbers_that_are_processes),
+        cmocka_unit_test(several_processes),
         cmocka_unit_test(refused_words),
         cmocka_unit_test(help_ends_parsing),
         cmocka_unit_test(times_and_rates),

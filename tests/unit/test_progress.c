@@ -29,6 +29,7 @@ static void words_of_the_line(void **state)
     tally.processes = 12;
     pyi_progress_format(4314, &tally, 0, line, sizeof(line));
     assert_non_null(strstr(line, "recording 12 processes "));
+    tally.processes = 1;
     assert_non_null(strstr(line, "1 186 842 samples  0.2 % missed  8.4 MB"));
     pyi_progress_format(4314, &tally, 20, line, sizeof(line));
     assert_string_equal(line, "recording pid 4314  ");
