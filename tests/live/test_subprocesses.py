@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -365,3 +366,50 @@ def several(tmp_path_factory):
     run = pyi.run("-s", "-o", out, SCRIPT, "fork", folder / "log", home=folder)
     assert run.status == 0, run
     return out
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+def test_nobody_is_touched(home, tmp_path, figure):
+    """Children are found by reading only: nothing is traced, written to or signalled."""
+    trace, out = tmp_path / "trace", tmp_path / "out.pyisession"
+    calls = "ptrace,process_vm_writev,kill,tkill,tgkill,pidfd_send_signal,rt_sigqueueinfo"
+    run = subprocess.run(
+        ["strace", "-f", "-qq", "-e", "trace=%s,process_vm_readv" % calls, "-e", "signal=none", "-o",
+         trace,
+         lab.BINARY, "-s", "-o", out, SCRIPT, "fork", tmp_path / "log"],
+        env=pyi.environment(home), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, timeout=120)
+    assert run.returncode == 0, run.stderr
+    lines = trace.read_text().splitlines()
+    ours = lines[0].split()[0]
+    touched = [line for line in lines if line.split()[0] == ours and "process_vm_readv" not in line]
+    assert not touched, touched
+    session = pyi.Session(out)
+    reads = sum("process_vm_readv(" in line for line in lines)
+    figure("%d processes, %d samples: %d calls that read memory, none that writes, stops or signals",
+           len(session.attach["processes"]), session.raw["sample_count"], reads)
+    assert len(session.attach["processes"]) == 4
+
+
+def test_report_so_far(home, tmp_path, targets):
+    """SIGUSR1 gives one session of all processes that there are."""
+    target = lab.start(lab.any_one(), "processes.py", "forever", tmp_path / "log")
+    targets.append(target)
+    assert target.line() == b"ready"
+    child, out = int(target.line()), tmp_path / "out-%p.pyisession"
+    profiler = pyi.start("-s", "--pid", target.pid, "-o", out, home=home)
+    pyi.wait_ticking(profiler, 100)
+    profiler.send_signal(signal.SIGUSR1)
+    stored = home / "pyinstrument" / "reports"
+    deadline = time.monotonic() + 20
+    while not list(stored.glob("*.pyisession")):
+        assert time.monotonic() < deadline, "no report so far"
+        time.sleep(0.02)
+    profiler.send_signal(signal.SIGINT)
+    run = pyi.finish(profiler)
+    assert run.status == 0, run
+    assert "the report so far: pyinstrument --load-prev" in run.errors, run
+    session = pyi.Session(next(stored.glob("*.pyisession")))
+    assert {stack[0].first_line for stack, _ in session.records} == {target.pid, child}
+    for pid in target.pid, child:
+        assert (tmp_path / ("out-%d.pyisession" % pid)).exists()
