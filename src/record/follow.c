@@ -556,6 +556,12 @@ static void end_first(struct pyi_follow *follow, uint64_t now)
 {
     struct pyi_recorder *first = follow->first;
     pyi_recorder_count_cpu(first);
+    if (!first->launched && follow->end_detail < 0 &&
+        (follow->end == PYI_END_NONE || follow->end == PYI_END_EXIT)) {
+        first->among = false; /* nobody is kept waiting any more */
+        pyi_recorder_finish_exit(first, now);
+        return;
+    }
     first->end = follow->end == PYI_END_NONE ? PYI_END_EXIT : follow->end;
     first->end_detail = follow->end_detail;
     first->ended = now;

@@ -30,6 +30,17 @@ def read_log(path):
     return total
 
 
+def unobserved(session, pid):
+    """Seconds in which the machine did not let us look; the report says so."""
+    return sum(seconds for stack, seconds in session.records if stack[-1].path == "<gap>"
+               and pid == (stack[0].first_line if stack[0].path == "<process>" else pid))
+
+
+def is_near(session, pid, found, seconds):
+    return (seconds - 0.12 - 0.05 * seconds - unobserved(session, pid) < found
+            < seconds + 0.12 + 0.05 * seconds)
+
+
 def by_process(session):
     """{(pid, function of the fixture): seconds}, and the seconds of each record's (pid, thread)."""
     functions, threads = collections.Counter(), collections.Counter()
@@ -43,7 +54,7 @@ def by_process(session):
     return functions, threads
 
 
-def check(session, truth, figure, allowed=0.12):
+def check(session, truth, figure):
     functions, threads = by_process(session)
     rows = session.attach["processes"]
     known = {row["pid"] for row in rows}
@@ -51,7 +62,7 @@ def check(session, truth, figure, allowed=0.12):
     for (pid, name), seconds in truth.items():
         assert pid in known, "process %d was missed: %r" % (pid, rows)
         worst = max(worst, abs(functions[pid, name] - seconds))
-        assert abs(functions[pid, name] - seconds) < allowed + 0.05 * seconds, (
+        assert is_near(session, pid, functions[pid, name], seconds), (
             name, functions[pid, name], seconds)
     for (pid, name), seconds in functions.items():
         if name.endswith("_work") or name == "handle_request":
@@ -165,7 +176,7 @@ def test_a_process_that_lives_is_not_missed(home, tmp_path, figure):
 def test_a_thousand_short_lives(home, tmp_path, figure):
     """What is over at once is counted; memory, descriptors and CPU time stay within bounds."""
     out, log = tmp_path / "out.pyisession", tmp_path / "log"
-    profiler = pyi.start("-s", "-v", "-o", out, SCRIPT, "short", log, 1000, 0.004, home=home)
+    profiler = pyi.start("-s", "-v", "-o", out, SCRIPT, "short", log, 1000, 0.002, home=home)
     files = memory = 0
     while profiler.poll() is None:
         try:
@@ -247,7 +258,7 @@ def test_a_file_for_each_process(home, tmp_path, figure):
         session = files[pid]
         assert session.records[0][0][0].path == "<thread>"
         assert [row["pid"] for row in session.attach["processes"]] == [pid]
-        assert abs(session.seconds_with(name) - seconds) < 0.12 + 0.05 * seconds, (pid, name)
+        assert is_near(session, pid, session.seconds_with(name), seconds), (pid, name)
 
 
 def test_signs_in_a_single_report_mean_nothing(home, tmp_path):
