@@ -195,7 +195,7 @@ def test_a_thousand_short_lives(home, tmp_path, figure):
              if "before anything could be recorded" in note]
     counted = int(brief[0].group(1)) if brief else 0
     share = session.attach["profiler_cpu"] / session.raw["duration"]
-    figure("1,000 processes of 4 ms: %d recorded, %d counted as too brief; %d descriptors, %.0f MB, "
+    figure("1,000 processes of 2 ms: %d recorded, %d counted as too brief; %d descriptors, %.0f MB, "
            "%.1f %% of a core", seen, counted, files, memory / 1024, 100 * share)
     assert 0 < seen + counted <= 1001, run
     assert files < 60 and memory < 200 << 10 and share < 0.6
