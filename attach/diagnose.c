@@ -150,7 +150,9 @@ static const struct {
 static size_t failed_step(size_t step, int code, const struct pyi_error *error)
 {
     bool version = steps[step].run == step_runtime && code == PYI_E_VERSION;
-    bool threads = steps[step].run == step_layout && strcmp(error->slug, "python-not-ready") == 0;
+    bool threads =
+        steps[step].run == step_layout &&
+        (strcmp(error->slug, "python-not-ready") == 0 || strcmp(error->slug, "python-unused") == 0);
     return version || threads ? step + 1 : step;
 }
 

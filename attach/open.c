@@ -7,6 +7,7 @@
  */
 #include "attach/access.h"
 #include "attach/elf.h"
+#include "attach/identify.h"
 #include "attach/target.h"
 #include "attach/version.h"
 #include "src/base/array.h"
@@ -240,8 +241,31 @@ int pyi_open_runtime(struct pyi_target *target, double deadline, struct pyi_erro
 
 /* ---- python ---- */
 
+/* A program that has the library mapped, like the first process of a web server whose workers
+ * run Python, may never start it. A program called python will. */
+static bool is_unused(const struct pyi_target *target)
+{
+    struct pyi_strbuf program = {0};
+    struct pyi_version_name name;
+    bool started = true;
+    pyi_process_program(target->proc, target->reader, &program);
+    bool python = program.length && pyi_version_from_name(program.data, &name);
+    pyi_strbuf_deinit(&program);
+    return !python && target->python && pyi_cpython_started(target->python, &started, NULL) == 0 &&
+           !started;
+}
+
 static int not_ready(const struct pyi_target *target, struct pyi_error *err)
 {
+    if (!target->image && is_unused(target)) {
+        pyi_error_set(err, PYI_E_NOTPYTHON,
+                      "process %d (%s) has loaded Python but has not started it", (int)target->pid,
+                      target->status.name);
+        pyi_error_slug(err, "python-unused");
+        pyi_error_why(err, "no interpreter in the runtime found through %s", target->runtime.found);
+        pyi_identify_children(target->proc, target->pid, err);
+        return PYI_E_NOTPYTHON;
+    }
     pyi_error_set(err, PYI_E_NOTPYTHON, "Python in process %d has not finished starting",
                   (int)target->pid);
     pyi_error_slug(err, "python-not-ready");

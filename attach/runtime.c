@@ -344,9 +344,10 @@ static void describe(const struct pyi_mapped_file *file, const char *how, struct
 }
 
 static int complete(const struct pyi_runtime_search *search, struct pyi_elf_image *image,
-                    uint32_t executable, struct pyi_runtime *out, struct pyi_error *err)
+                    uint32_t executable, bool running, struct pyi_runtime *out,
+                    struct pyi_error *err)
 {
-    struct pyi_runtime runtime = {.address = image->runtime};
+    struct pyi_runtime runtime = {.address = image->runtime, .running = running};
     runtime.debug = pyi_image_symbol(image, PYI_NAME_REF_DEBUG) != 0;
     describe(&search->maps->files[image->file], image->how, &runtime);
     int code = pyi_identify_version(search, image, &runtime, err);
@@ -363,11 +364,13 @@ int pyi_runtime_find(const struct pyi_runtime_search *search, struct pyi_runtime
     struct finds finds = {0};
     uint32_t executable = find_executable(search);
     int code = 0;
+    /* A library nobody started may lie beside a plugin that brings its own: all are asked until
+     * one has an interpreter. */
     for (int rank = 0; rank <= 2 && code == 0; rank++)
-        if (rank < 2 || finds.count == 0)
-            code = search_rank(search, rank, executable, &finds, err);
+        code = search_rank(search, rank, executable, &finds, err);
+    bool running = code == 1;
     if (code >= 0 && finds.count > 0)
-        code = complete(search, &finds.images[0], executable, out, err);
+        code = complete(search, &finds.images[0], executable, running, out, err);
     else if (code >= 0)
         code = pyi_identify_nothing(search, err);
     for (size_t i = 0; i < finds.count; i++)

@@ -25,6 +25,7 @@ struct pyi_runtime {
     bool debug_offsets;  /* the cookie "xdebugpy" stands at `address` */
     pyi_addr code_type;  /* PyCode_Type, 0 unknown */
     pyi_addr type_type;  /* PyType_Type, 0 unknown */
+    bool running;        /* it had an interpreter when it was found */
     char found[256];     /* how it was located, safe to print */
 };
 
@@ -38,6 +39,7 @@ struct pyi_runtime_search {
     const char *libpython;      /* the file that holds the runtime, NULL: any */
     const char *assume_version; /* "3.15" or NULL */
     const char *tool;           /* for refusals, NULL: no name */
+    bool brief;                 /* a refusal need not name descendants */
     struct pyi_log log;
 };
 

@@ -54,6 +54,7 @@ static const struct pyi_error_row rows[] = {
     {.slug = "kernel-thread", .status = PYI_EXIT_TARGET},
     {.slug = "not-python", .status = PYI_EXIT_TARGET, .tries = {"{command-child}"}},
     {.slug = "python-not-ready", .status = PYI_EXIT_TARGET, .tries = {"{command:--wait=30}"}},
+    {.slug = "python-unused", .status = PYI_EXIT_TARGET, .tries = {"{command-child}", "{command:--wait=30}"}},
     {.slug = "core-bad", .status = PYI_EXIT_FAILURE,
      .note = "gcore PID makes one of a process that goes on running"},
     {.slug = "core-no-file", .status = PYI_EXIT_TARGET,

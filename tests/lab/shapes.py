@@ -11,7 +11,7 @@ import glob
 import os
 import shutil
 import subprocess
-import sys
+import tempfile
 import zipfile
 
 import lab
@@ -49,12 +49,19 @@ def copied(interpreter, scratch):
     return folder, copy
 
 
-def start_copy(interpreter, folder, copy):
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all")
+
+
+def start_copy(interpreter, folder, copy, become=()):
     prefix = os.path.dirname(os.path.dirname(os.path.realpath(interpreter.root + interpreter.executable)))
     env = {"LD_LIBRARY_PATH": folder.inside,
            "PYTHONHOME": prefix[len(interpreter.root):] or "/"}
     inside = os.path.join(folder.inside, os.path.basename(copy))
-    return folder.start([*interpreter.command[:-1], inside, os.path.join(folder.inside, "shape.py")], env=env)
+    if become and interpreter.root:
+        start = ["chroot", "--userspec=65534:65534", "--groups=", interpreter.root]
+    else:
+        start = [*become, *interpreter.command[:-1]]
+    return folder.start([*start, inside, os.path.join(folder.inside, "shape.py")], env=env)
 
 
 def deleted(interpreter, scratch):
@@ -134,6 +141,8 @@ def made(name, make):
         if not os.path.exists(path) or os.path.getmtime(path) < newest:
             part = path + ".part"
             make(part)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
             os.utime(part)
             os.replace(part, path)
     return path
@@ -185,21 +194,18 @@ def section_only_pie(interpreter, scratch):
         "host-section-pie", "-pie", libraries=[config("libpython3.11-pic.a"), *STATIC], strip=["-s"]))
 
 
-def nothing_left(interpreter, scratch):
-    """Neither symbol nor section header: 3.11 has no cookie either; --libpython cannot help."""
-    return embedded(interpreter, scratch, compiled(
-        "host-headerless", "-no-pie", libraries=[config("libpython3.11.a"), *STATIC],
-        strip=["-s", "--strip-section-headers"]))
-
-
 def fully_static(interpreter, scratch):
     return embedded(interpreter, scratch, compiled(
         "host-static", "-static", "-no-pie", libraries=[config("libpython3.11.a"), *STATIC]))
 
 
+def static_stripped_program():
+    return compiled("host-static-stripped", "-static", "-no-pie",
+                    libraries=[config("libpython3.11.a"), *STATIC], strip=["-s"])
+
+
 def fully_static_stripped(interpreter, scratch):
-    return embedded(interpreter, scratch, compiled(
-        "host-static-stripped", "-static", "-no-pie", libraries=[config("libpython3.11.a"), *STATIC], strip=["-s"]))
+    return embedded(interpreter, scratch, static_stripped_program())
 
 
 def static_pie(interpreter, scratch):
@@ -214,7 +220,7 @@ def cython(interpreter, scratch):
     needs("/usr/include/python3.11/Python.h", "libpython3.11-dev")
 
     def make(path):
-        source = path + ".pyx"
+        source = os.path.join(MADE, "host_cython.pyx")
         with open(source, "w") as file:
             file.write("import runpy, sys\nrunpy.run_path(sys.argv[1], run_name='__main__')\n")
         run("cython3", "-3", "--embed", source, "-o", path + ".c")
@@ -252,8 +258,87 @@ def several_one_unused(interpreter, scratch):
     return several(interpreter, scratch, pyenv_library((3, 8)))
 
 
+def several_both_live(interpreter, scratch):
+    """The other one was started as well, and has a thread without a frame."""
+    return several(interpreter, scratch, "-" + pyenv_library((3, 12)))
+
+
 def several_newer_unused(interpreter, scratch):
     return several(interpreter, scratch, pyenv_library((3, 13)))
+
+
+# ---- shapes that are refused, and why ----
+
+
+def headerless(interpreter, scratch):
+    """Neither a symbol nor a section header is left, and 3.11 has no cookie either."""
+    source = static_stripped_program()
+
+    def make(path):
+        shutil.copy(source, path)
+        with open(path, "r+b") as file:
+            header = bytearray(file.read(64))
+            header[40:48] = bytes(8)  # e_shoff
+            header[58:64] = bytes(6)  # e_shentsize, e_shnum, e_shstrndx
+            file.seek(0)
+            file.write(header)
+
+    return embedded(interpreter, scratch, made("host-headerless", make))
+
+
+def mapped(interpreter, scratch):
+    """As in the first process of a web server: the library is there, nobody started it."""
+    program = made("mapped", lambda path: run("gcc", "-O1", "-o", path, HERE + "/programs/mapped.c", "-ldl"))
+    return lab.Target([program, library_311()])
+
+
+# ---- frozen programs ----
+
+
+def frozen_program(kind):
+    """build/tests/lab/frozen-KIND/: shape.py made into a program of its own by PyInstaller."""
+    root = os.path.join(lab.LAB, "frozen")
+    if not os.path.isdir(root):
+        pytest.skip("no root with PyInstaller (scripts/lab ensure frozen)")
+
+    def make(path):
+        with tempfile.TemporaryDirectory(prefix="pyi-frozen-", dir=os.path.join(root, "tmp")) as work:
+            inside = work[len(root):]
+            for name in FILES:
+                shutil.copy(os.path.join(lab.TARGETS, name), work)
+            # In namespaces of its own: it wants /proc, and nothing may stay mounted.
+            script = ('mount -t proc proc "$1/proc" && mount -t tmpfs none "$1/dev" && '
+                      'mknod -m 666 "$1/dev/null" c 1 3 && cd / && exec chroot "$1" /bin/sh -c "$2"')
+            build = ("cd %s && HOME=%s python3 -m PyInstaller --log-level ERROR --%s "
+                     "--name frozen shape.py </dev/null" % (inside, inside, kind))
+            run("unshare", "-m", "-p", "--fork", "sh", "-c", script, "sh", root, build)
+            made_there = os.path.join(work, "dist", "frozen")
+            if kind == "onedir":
+                shutil.copytree(made_there, path, symlinks=True)
+            else:
+                os.makedirs(path)
+                shutil.copy(made_there, path)
+
+    return os.path.join(made("frozen-" + kind, make), "frozen")
+
+
+def start_frozen(kind):
+    """Runs in the root it was made for: it needs that C library."""
+    program = frozen_program(kind)
+    root = os.path.join(lab.LAB, "frozen")
+    folder = tempfile.mkdtemp(prefix="pyi-target-", dir=os.path.join(root, "tmp"))
+    copy = os.path.join(folder, "frozen")
+    shutil.copytree(os.path.dirname(program), copy, symlinks=True)
+    return lab.Target(["chroot", root, os.path.join(copy[len(root):], "frozen")], folder=folder)
+
+
+def one_file(interpreter, scratch):
+    """Two processes: the first one unpacks and has no Python in it."""
+    return start_frozen("onefile")
+
+
+def one_folder(interpreter, scratch):
+    return start_frozen("onedir")
 
 
 @functools.lru_cache(maxsize=None)
@@ -270,4 +355,5 @@ def special():
             ".PyRuntime only": section_only, ".PyRuntime PIE": section_only_pie,
             "fully static": fully_static, "static stripped": fully_static_stripped,
             "static-PIE": static_pie, "Cython --embed": cython,
-            "two, one unused": several_one_unused, "two, newer unused": several_newer_unused}
+            "two, one unused": several_one_unused, "two, newer unused": several_newer_unused,
+            "two, both live": several_both_live}

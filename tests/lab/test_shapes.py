@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Interpreters × shapes: attached for real, every stack against what the target says of itself."""
 
+import json
+import os
+import shutil
+
 import lab
+import pyi
 import pytest
 import shapes
 import truths
@@ -21,11 +26,11 @@ def place_of(interpreter):
     return "chroot" if interpreter.root else "host"
 
 
-def attach(target, interpreter=None):
+def attach(target, prefix=()):
     first = getattr(target, "first", None)
-    truth = truths.json.loads(first) if first is not None else target.json()
+    truth = json.loads(first) if first is not None else target.json()
     target.wait_all_asleep()
-    return truth, truths.check(truth, target.pid)
+    return truth, truths.check(truth, target.pid, prefix)
 
 
 @pytest.mark.parametrize("interpreter, shape", rows())
@@ -47,3 +52,86 @@ def test_special(targets, row, tmp_path, shape):
     target = shapes.special()[shape](interpreter, tmp_path)
     targets.append(target)
     attach(target)
+
+
+def refusal(pid, *options, home):
+    run = pyi.run("--pid", pid, "-d", "0.2", "--json-errors", *options, home=home)
+    assert run.status != 0 and run.out == b"", run
+    return json.loads(run.errors.splitlines()[-1])
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        return [int(word) for word in file.read().split()]
+
+
+def test_one_file(targets, row, tmp_path, home):
+    """PyInstaller: the boot parent is refused and names its child, which is read."""
+    row("trixie-3.13", "PyInstaller 1f", "chroot")
+    if not lab.FULL:
+        pytest.skip("in the full tier")
+    target = shapes.one_file(None, tmp_path)
+    targets.append(target)
+    truth = target.json()
+    (child,) = children(target.pid)
+    told = refusal(target.pid, home=home)
+    assert told["code"] == "not-python", told
+    assert "children running Python: %d (" % child in told["note"], told
+    assert "--pid %d" % child in told["try"][0], told
+    truths.check(truth, child)
+
+
+def test_one_folder(targets, row, tmp_path):
+    row("trixie-3.13", "PyInstaller 1d", "chroot")
+    if not lab.FULL:
+        pytest.skip("in the full tier")
+    target = shapes.one_folder(None, tmp_path)
+    targets.append(target)
+    attach(target)
+
+
+def test_library_that_nobody_started(targets, row, tmp_path, home):
+    """As in the first process of a web server."""
+    row("debian-3.11", "unused library", "host")
+    target = shapes.mapped(None, tmp_path)
+    targets.append(target)
+    target.line()
+    told = refusal(target.pid, "--wait", "0.1", home=home)
+    assert told["code"] == "python-unused" and "mapped" in told["message"], told
+    assert told["exit"] == 3 and "libpython3.11" in told["why"], told
+
+
+def test_without_any_name(targets, row, tmp_path, home):
+    row("debian-3.11", "no headers", "host")
+    target = shapes.headerless(lab.by_version("3.11"), tmp_path)
+    targets.append(target)
+    target.json()
+    told = refusal(target.pid, home=home)
+    assert told["exit"] == 3 and told["code"] in ("no-symbols", "not-python"), told
+
+
+def unprivileged():
+    """Same user, no capability: map_files is closed, so a deleted file is read in the target's memory."""
+    if not lab.FULL:
+        return [i for i in lab.supported() if i.name == "sid-3.14"]
+    return lab.supported()
+
+
+@pytest.mark.parametrize("interpreter", unprivileged(), ids=repr)
+def test_deleted_without_privilege(targets, row, tmp_path, interpreter):
+    row(interpreter, "deleted", "other user")
+    if interpreter.executable.startswith("/root/"):
+        pytest.skip("its files are closed to other users")
+    folder, copy = shapes.copied(interpreter, tmp_path)
+    os.chmod(copy, 0o755)
+    # The helper that reads, where that user may run it.
+    reader = lab.place(lab.any_one(), [truths.HELPER])[0]
+    try:
+        target = shapes.start_copy(interpreter, folder, copy, shapes.NOBODY)
+        targets.append(target)
+        truth = target.json()
+        target.wait_all_asleep()
+        os.unlink(copy)
+        truths.check(truth, target.pid, shapes.NOBODY, helper=os.path.join(reader, "dump_stacks"))
+    finally:
+        shutil.rmtree(reader)

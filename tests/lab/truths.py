@@ -29,10 +29,10 @@ def supported_versions():
     return {"%d.%d" % interpreter.version for interpreter in lab.supported()}
 
 
-def read(pid, prefix=(), version=""):
+def read(pid, prefix=(), version="", helper=HELPER):
     """The reader's own words; `prefix` runs it somewhere else, where it calls the target `pid`.
     A `version` that is not supported may be refused."""
-    done = subprocess.run([*prefix, HELPER, str(pid), str(ROUNDS)], stdin=subprocess.DEVNULL,
+    done = subprocess.run([*prefix, helper, str(pid), str(ROUNDS)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     errors = done.stderr.decode("utf-8", "replace")
     if done.returncode != 0 and " version-old: " in errors and version not in supported_versions():
@@ -67,8 +67,8 @@ def compare(truth, seen, pid):
     return problems
 
 
-def check(truth, pid, prefix=()):
-    seen = read(pid, prefix, ".".join(truth["version"].split(".")[:2]))
+def check(truth, pid, prefix=(), **options):
+    seen = read(pid, prefix, ".".join(truth["version"].split(".")[:2]), **options)
     problems = compare(truth, seen, pid)
     assert not problems, "WRONG: " + "; ".join(problems)
     return seen
