@@ -45,8 +45,12 @@ static void detail_process(const struct pyi_target *target, char *out, size_t si
 
 static void detail_access(const struct pyi_target *target, char *out, size_t size)
 {
-    snprintf(out, size, "its memory may be read%s",
-             target->status.tracer ? "; a debugger is attached, which does not matter" : "");
+    snprintf(
+        out, size, "its memory may be read%s%s",
+        pyi_memory_live_by_file(target->memory)
+            ? " through /proc/PID/mem (process_vm_readv is refused, by a seccomp filter perhaps)"
+            : "",
+        target->status.tracer ? "; a debugger is attached, which does not matter" : "");
 }
 
 static void detail_program(const struct pyi_target *target, char *out, size_t size)

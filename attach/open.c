@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -84,15 +85,27 @@ struct pyi_target *pyi_open_new(pid_t pid, const struct pyi_target_options *opti
 
 /* ---- process ---- */
 
+/* proc(5): hidepid=2 takes other users' processes out of /proc, hidepid=1 closes their folders.
+ * The number itself is no secret: kill() tells. */
+static int hidden(const struct pyi_target *target, struct pyi_error *err)
+{
+    pyi_error_set(err, PYI_E_PERM, "process %d is hidden from you", (int)target->pid);
+    pyi_error_slug(err, "hidden");
+    pyi_error_why(err, "/proc does not show the processes of other users (mount option hidepid)");
+    return PYI_E_PERM;
+}
+
 static int no_process(const struct pyi_target *target, struct pyi_error *err)
 {
+    if (target->pid > 0 && kill(target->pid, 0) < 0 && errno == EPERM)
+        return hidden(target, err);
     pyi_error_set(err, PYI_E_GONE, "no process with PID %d", (int)target->pid);
     pyi_error_slug(err, "no-process");
     pid_t outer = target->pid > 0 ? pyi_process_find_inner(target->proc, target->pid) : 0;
     struct pyi_access_places here = pyi_access_here();
     if (outer)
-        pyi_error_note(err, "inside its container the process %d calls itself %d", (int)outer,
-                       (int)target->pid);
+        pyi_error_note(err, "the process that calls itself %d inside its container is here: %d",
+                       (int)target->pid, (int)outer);
     else if (pyi_access_in_container(&here))
         pyi_error_note(err,
                        "PIDs inside a container differ from the host's; see pyinstrument --ps");
@@ -109,6 +122,8 @@ int pyi_open_process(struct pyi_target *target, struct pyi_error *err)
         code = pyi_process_stat(target->proc, target->pid, 0, &target->stat, err);
     if (code == PYI_E_GONE)
         return no_process(target, err);
+    if (code == PYI_E_PERM)
+        return hidden(target, err);
     if (code < 0)
         return code;
     target->reader = pyi_process_living_thread(target->proc, target->pid);

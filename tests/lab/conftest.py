@@ -2,7 +2,9 @@
 """Rows of the matrix: every test here says which row it is, and the rows are printed at the end."""
 
 import os
+import shutil
 
+import lab
 import pytest
 
 
@@ -14,6 +16,17 @@ def row(record_property):
         record_property("row", " | ".join("%-13s" % column for column in columns))
 
     return name
+
+
+@pytest.fixture
+def anyone(home):
+    """A copy of the program where every user may run it, and a home every user may write to."""
+    folder = lab.place(lab.any_one(), [lab.BINARY])[0]
+    for parent in [home, *list(home.parents)[:4]]:
+        os.chmod(parent, os.stat(parent).st_mode | 0o055)
+    os.chmod(home, 0o777)
+    yield os.path.join(folder, os.path.basename(lab.BINARY))
+    shutil.rmtree(folder)
 
 
 def pytest_collection_modifyitems(items):
