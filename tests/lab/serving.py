@@ -5,6 +5,7 @@ Everything dies with the helper that made the namespaces. Nothing is listening o
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -131,6 +132,8 @@ def per_request(server, seconds):
 def bounds(values):
     """Median and its 95 % interval by order statistics (sign test), whatever the distribution."""
     ordered, n = sorted(values), len(values)
+    if n < 6:
+        return statistics.median(ordered), -math.inf, math.inf
     weight, tail, rank = 0.5**n, 0.0, 0
     for k in range(n // 2):
         tail += weight
@@ -146,6 +149,8 @@ def bounds(values):
 def verdict(on, off, limit=0.01):
     """on: relative differences with and without us; off: the same twice without."""
     middle, low, high = bounds(on)
+    if len(on) < 6:
+        return "inconclusive", "%+.1f %% (%d pairs are too few for a bound)" % (100 * middle, len(on))
     _, off_low, off_high = bounds(off)
     if high <= limit:
         word = "within"

@@ -86,7 +86,12 @@ def test_server(targets, row, home, tmp_path, figure, name):
     holding = {stack[0].function for stack, _ in session.records
                if stack and any(frame.function == "handle_request" for frame in stack)}
     assert holding, "WRONG: the handler is on no stack of %d; threads: %s" % (worker, session.threads())
-    assert {kind(thread) for thread in holding} <= threads, "WRONG: told %s, read %s" % (threads, holding)
+    # A thread per request lives for some milliseconds and may be seen before threading knows its name.
+    whole = session.seconds_with("handle_request")
+    right = sum(session.seconds_with("handle_request", thread) for thread in holding if kind(thread) in threads)
+    assert right >= 0.95 * whole, "WRONG: %.1f %% of the handler's time is under other threads than %s: %s" % (
+        100 - 100 * right / whole, threads, {kind(thread) for thread in holding})
+    figure("%s: %.2f %% of the handler's time under the thread's own name", name, 100 * right / whole)
     share = session.seconds_with("handle_request") / max(session.attach.get("duration") or SECONDS, 0.1)
     figure("%s: handler in %.0f %% of %d s, thread %s", name, 100 * share, SECONDS, sorted(holding)[0])
     assert share > 0.05, "WRONG: the handler has only %.1f %% of the time" % (100 * share)
