@@ -16,12 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER          48u   /* bytes of a callable that tell what it is */
+#define HEADER          64u   /* most bytes of a callable that tell what it is */
 #define KNOWN_LIMIT     65536 /* callables remembered; then all are forgotten */
 #define TRUST_ROUNDS    256   /* rounds a module's function is believed without a look */
 #define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
 #define RETRY_ROUNDS    64    /* most rounds between two tries of unreadable code */
 #define SELF_SURE       8 /* selves of one type in a row, after which one in so many is checked */
+#define DULL            8 /* looks at a call, none a C function, after which one in so many is made */
 #define MAX_FOLLOW      4 /* bound methods, partials, wrappers inside one another */
 #define MAX_STACK_BYTES 65536
 #define MAX_PREDICTED   8192
@@ -167,7 +168,7 @@ static int frame_window(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (bytes == NULL) {
         size_t piece;
         if (frame->chunk == 0 && length <= MAX_PREDICTED &&
-            !pyi_places_use(&thread->places, frame->address, (uint32_t)length, python->round))
+            !pyi_places_heat(&thread->places, frame->address, (uint32_t)length, python->round))
             return pyi_error_nomem(err);
         int rc = pyi_copy_add(view->copy, frame->address, length, 0, &piece, err);
         if (rc == 0)
@@ -436,9 +437,17 @@ static int fill(struct pyi_cpython *python, struct callable *it, const struct py
 
 /* ---- callables ------------------------------------------------------------------------------- */
 
-static bool identical(const struct callable *it, const uint8_t *header)
+/* The object's header and four words: free-threaded builds have the larger headers. */
+static uint32_t header_size(const struct pyi_cpython *python)
 {
-    return memcmp(header + 8, it->words, sizeof(it->words)) == 0;
+    uint32_t size = python->layout.object_size + 32;
+    return size <= HEADER ? size : HEADER;
+}
+
+static bool identical(const struct pyi_layout *layout, const struct callable *it,
+                      const uint8_t *header)
+{
+    return memcmp(header + layout->object_type, it->words, sizeof(it->words)) == 0;
 }
 
 static struct callable *remember_callable(struct pyi_leaves *leaves, pyi_addr address)
@@ -458,36 +467,41 @@ static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, p
                        const struct callable *known, uint8_t header[HEADER], bool *fresh,
                        struct pyi_error *err)
 {
-    const uint8_t *bytes = pyi_view_object(&thread->view, address, HEADER);
+    const uint32_t size = header_size(python);
+    const uint8_t *bytes = pyi_view_object(&thread->view, address, size);
     *fresh = true;
     if (bytes != NULL) {
-        memcpy(header, bytes, HEADER);
+        memcpy(header, bytes, size);
         return 0;
     }
     if (known != NULL && known->stable && python->round - known->checked < TRUST_ROUNDS) {
         *fresh = false;
         return 0;
     }
-    return pyi_object_bytes(python, address, header, HEADER, err);
+    return pyi_object_bytes(python, address, header, size, err);
 }
 
 /* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
  * it is of no interest, and `call->callable` is 0. */
 static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call *call,
-                   struct callable **out, struct pyi_error *err)
+                   bool dull, struct callable **out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_leaves *leaves = python->leaves;
     struct callable *it = NULL;
     const struct pyi_class *type;
-    uint8_t header[HEADER];
+    uint8_t header[HEADER] = {0};
     uint64_t value;
     bool fresh;
     *out = NULL;
     if (pyi_map_get(&leaves->callables, call->callable, &value))
         it = (struct callable *)(uintptr_t)value;
+    if (it == NULL && dull) {
+        call->callable = 0;
+        return 0;
+    }
     int rc = read_header(python, thread, call->callable, it, header, &fresh, err);
-    if (rc == 0 && !(fresh && (it == NULL || !identical(it, header)))) {
+    if (rc == 0 && !(fresh && (it == NULL || !identical(layout, it, header)))) {
         it->checked = fresh ? python->round : it->checked;
         *out = it;
     } else if (rc == 0) {
@@ -512,7 +526,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     *it = (struct callable){.address = call->callable, .checked = python->round};
     rc = fill(python, it, type, header, err);
     if (rc == 0) {
-        memcpy(it->words, header + 8, sizeof(it->words));
+        memcpy(it->words, header + layout->object_type, sizeof(it->words));
         /* What gives no leaf may be believed for long: if wrong, a leaf is missing for a while. */
         it->stable |= is_type || (it->label == NULL && it->kind != PYI_CALLABLE_OTHER);
     }
@@ -555,21 +569,22 @@ static int label_for_self(struct pyi_cpython *python, struct callable *it, pyi_a
     return 0;
 }
 
+/* `dull`: what is not known need not be looked at. */
 static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call call,
-                     const struct pyi_code **leaf, struct pyi_error *err)
+                     bool dull, const struct pyi_code **leaf, struct pyi_error *err)
 {
     for (int i = 0; i < MAX_FOLLOW; i++) {
         struct callable *it;
         if (!pyi_addr_plausible(call.callable))
             return 0;
-        int rc = look_at(python, thread, &call, &it, err);
+        int rc = look_at(python, thread, &call, dull, &it, err);
         if (rc != 0)
             return rc;
         if (it == NULL)
             continue;
         /* What may be freed at any time is compared in every sample, as part of its one read. */
         if (!it->stable && it->label != NULL &&
-            !pyi_places_use(&thread->objects, call.callable, HEADER, python->round))
+            !pyi_places_use(&thread->objects, call.callable, header_size(python), python->round))
             return pyi_error_nomem(err);
         *leaf = it->label;
         return it->kind == PYI_CALLABLE_DESCRIPTOR
@@ -599,17 +614,17 @@ static int open_leaves(struct pyi_cpython *python, struct pyi_error *err)
 }
 
 /* The call the frame stands at, NULL when it stands elsewhere. */
-static const struct pyi_call_site *site_of(const struct pyi_cpython *python,
-                                           const struct pyi_frame *frame,
-                                           const struct leaf_code *code)
+static struct pyi_call_site *site_of(const struct pyi_cpython *python,
+                                     const struct pyi_frame *frame, const struct leaf_code *code)
 {
-    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->entry->start) / 2
+    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->start) / 2
                    : python->minor == 10 ? frame->instruction
                                          : frame->instruction / 2;
     if (unit < 0 || unit > UINT32_MAX)
         return NULL;
-    return pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit,
-                            python->heap_frames);
+    const struct pyi_call_site *site =
+        pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit, python->heap_frames);
+    return site != NULL ? &code->calls.sites[site - code->calls.sites] : NULL;
 }
 
 static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
@@ -620,7 +635,7 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
     int rc = know_code(python, thread->frames[0].entry, &code, err);
     if (rc != 0 || code == NULL)
         return rc;
-    const struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
+    struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
     if (site == NULL || (site->depth < 0 && python->minor < 14))
         return 0;
     if (site->role == PYI_ROLE_OPERATION) {
@@ -640,9 +655,17 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
         window.depth = (size_t)site->other;
         second = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
     }
-    rc = name_call(python, thread, first, leaf, err);
+    /* Where no C function was ever called, what stands there is mostly what a Python function
+     * returned: an object never seen before, not worth a read in every sample. */
+    bool dull = !site->lively && site->dull >= DULL && site->dull++ % DULL != 0;
+    rc = name_call(python, thread, first, dull, leaf, err);
     if (rc == 0 && *leaf == NULL && second.callable != 0)
-        rc = name_call(python, thread, second, leaf, err);
+        rc = name_call(python, thread, second, dull, leaf, err);
+    site->lively |= *leaf != NULL;
+    if (site->dull < DULL)
+        site->dull++;
+    else if (site->dull == UINT8_MAX)
+        site->dull = DULL;
     return rc;
 }
 

@@ -48,6 +48,10 @@ static const struct pyi_error_row rows[] = {
      .tries = {"sudo dmesg | grep -E 'apparmor=.DENIED|avc: +denied' | tail -3"}},
     /* Never below us (the owner of a namespace has all rights in it): beside or above. */
     {.slug = "userns", .status = PYI_EXIT_PERMISSION, .tries = {"{sudo}   # outside this user namespace"}},
+    {.slug = "traced", .status = PYI_EXIT_PERMISSION,
+     .note = "a process has room for one tracer; without --native and --blocking none is needed"},
+    {.slug = "stop-refused", .status = PYI_EXIT_PERMISSION,
+     .note = "reading is allowed, stopping is not; --native and --blocking need both"},
     {.slug = "not-dumpable", .status = PYI_EXIT_PERMISSION, .tries = {"{sudo}"}},
     {.slug = "no-process", .status = PYI_EXIT_NOTHING, .tries = {"{command-child}"}},
     {.slug = "hidden", .status = PYI_EXIT_PERMISSION, .tries = {"{sudo}"}},
@@ -69,10 +73,10 @@ static const struct pyi_error_row rows[] = {
     {.slug = "version-new", .status = PYI_EXIT_TARGET,
      .note = "a newer pyinstrument may support it; --assume-version X.Y reads it as a known version, "
              "which is unsafe"},
+    {.slug = "mode-version", .status = PYI_EXIT_TARGET, .tries = {"{command:--mode=wall}"}},
     {.slug = "not-cpython", .status = PYI_EXIT_TARGET},
     {.slug = "bits-32", .status = PYI_EXIT_TARGET, .note = "a 32-bit build can profile it"},
     {.slug = "arch", .status = PYI_EXIT_TARGET},
-    {.slug = "free-threaded-unsupported", .status = PYI_EXIT_TARGET},
     {.slug = "jit", .status = PYI_EXIT_TARGET},
     {.slug = "target-exit", .status = PYI_EXIT_OK},
     {.slug = "target-signal", .status = PYI_EXIT_OK},
