@@ -329,6 +329,8 @@ static int complete(const struct pyi_runtime_search *search, struct pyi_elf_imag
     if (code < 0)
         return code;
     find_types(search, image, executable, &runtime);
+    /* Nothing but the section's name was left before 3.13: where the list is, the files do not say. */
+    runtime.running |= !image->head && !runtime.debug_offsets;
     *out = runtime;
     return 0;
 }

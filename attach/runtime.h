@@ -26,7 +26,7 @@ struct pyi_runtime {
     bool debug_offsets;  /* the cookie "xdebugpy" stands at `address` */
     pyi_addr code_type;  /* PyCode_Type, 0 unknown */
     pyi_addr type_type;  /* PyType_Type, 0 unknown */
-    bool running;        /* it had an interpreter when it was found */
+    bool running;        /* it had an interpreter when it was found, or may have had one */
     pyi_addr current;    /* 2.7 and 3.6: the variable _PyThreadState_Current, else 0 */
     char found[256];     /* how it was located, safe to print */
 };

@@ -29,7 +29,15 @@ def anyone(home):
     shutil.rmtree(folder)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: only in the full tier")
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = [item for item in items if item.get_closest_marker("full") and not lab.FULL]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if os.getuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root: containers, other users, mounts"))

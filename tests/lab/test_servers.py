@@ -7,7 +7,6 @@ import os
 import re
 import signal
 
-import lab
 import pyi
 import pytest
 import serving
@@ -37,7 +36,7 @@ SERVERS = {
 SECONDS = 5
 PAIRS = int(os.environ.get("PYI_LAB_PAIRS", "6"))
 
-pytestmark = pytest.mark.skipif(not lab.FULL, reason="in the full tier")
+pytestmark = pytest.mark.full
 
 
 def kind(name):

@@ -65,11 +65,10 @@ def children(pid):
         return [int(word) for word in file.read().split()]
 
 
+@pytest.mark.full
 def test_one_file(targets, row, tmp_path, home):
     """PyInstaller: the boot parent is refused and names its child, which is read."""
     row("trixie-3.13", "PyInstaller 1f", "chroot")
-    if not lab.FULL:
-        pytest.skip("in the full tier")
     target = shapes.one_file(None, tmp_path)
     targets.append(target)
     truth = target.json()
@@ -81,10 +80,9 @@ def test_one_file(targets, row, tmp_path, home):
     truths.check(truth, child)
 
 
+@pytest.mark.full
 def test_one_folder(targets, row, tmp_path):
     row("trixie-3.13", "PyInstaller 1d", "chroot")
-    if not lab.FULL:
-        pytest.skip("in the full tier")
     target = shapes.one_folder(None, tmp_path)
     targets.append(target)
     attach(target)
@@ -113,8 +111,8 @@ def test_without_any_name(targets, row, tmp_path, home):
 def unprivileged():
     """Same user, no capability: map_files is closed, so a deleted file is read in the target's memory."""
     if not lab.FULL:
-        return [i for i in lab.supported() if i.name == "sid-3.14"]
-    return lab.supported()
+        return [i for i in lab.every_interpreter() if i.name == "sid-3.14"]
+    return lab.every_interpreter()
 
 
 @pytest.mark.parametrize("interpreter", unprivileged(), ids=repr)
