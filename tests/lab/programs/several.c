@@ -31,6 +31,7 @@ int main(int argc, char **argv)
     if (argc - at != 3)
         return 2;
     void *library = load(argv[at + 1], RTLD_NOW | RTLD_GLOBAL);
-    int (*run)(int, char **) = library ? (int (*)(int, char **))dlsym(library, "Py_BytesMain") : NULL;
+    int (*run)(int, char **) =
+        library ? (int (*)(int, char **))dlsym(library, "Py_BytesMain") : NULL;
     return run ? run(2, argv + at + 1) : 2;
 }
