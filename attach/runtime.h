@@ -46,7 +46,7 @@ struct pyi_runtime_search {
 };
 
 /**
- * Finds the runtime: mapped libpython, then the executable, then any other mapped program
+ * Finds the runtime: the executable, then mapped libpython, then any other mapped program
  * file. With several copies in one process the first that has an interpreter wins.
  * Errors: NOTPYTHON (not-python, not-cpython, no-symbols: looks like Python), VERSION
  * (version-old, version-new), GONE, PERM, OS, NOMEM.

@@ -263,6 +263,28 @@ def several_both_live(interpreter, scratch):
     return several(interpreter, scratch, "-" + pyenv_library((3, 12)))
 
 
+LATE = """
+import ctypes, runpy, sys
+program = ctypes.CDLL(None)
+program.dlmopen.restype = program.dlsym.restype = ctypes.c_void_p
+other = program.dlmopen(ctypes.c_long(-1), sys.argv[1].encode(), 2)
+ctypes.CFUNCTYPE(None, ctypes.c_int)(program.dlsym(ctypes.c_void_p(other), b"Py_InitializeEx"))(0)
+def run():
+    # One line: the frames of this file are the same to both who look.
+    runpy.run_path(sys.argv[2], run_name="__main__")
+run()
+"""
+
+
+def several_in_program(interpreter, scratch):
+    """A static Python that has loaded a library with another one, and started that too."""
+    folder = Folder(interpreter)
+    with open(folder.here + "/late.py", "w") as file:
+        file.write(LATE)
+    return folder.start([interpreter.executable, folder.inside + "/late.py", pyenv_library((3, 12)),
+                         folder.inside + "/shape.py"])
+
+
 def several_newer_unused(interpreter, scratch):
     return several(interpreter, scratch, pyenv_library((3, 13)))
 
@@ -356,4 +378,4 @@ def special():
             "fully static": fully_static, "static stripped": fully_static_stripped,
             "static-PIE": static_pie, "Cython --embed": cython,
             "two, one unused": several_one_unused, "two, newer unused": several_newer_unused,
-            "two, both live": several_both_live}
+            "two, both live": several_both_live, "static and live": several_in_program}

@@ -34,7 +34,7 @@ SERVERS = {
     "numpy": ("exec python3 alone.py numpy", None),
 }
 SECONDS = 5
-PAIRS = int(os.environ.get("PYI_LAB_PAIRS", "6"))
+PAIRS = int(os.environ.get("PYI_LAB_PAIRS", "12"))
 
 pytestmark = pytest.mark.full
 
@@ -52,22 +52,28 @@ def record(server, pid, seconds, home, path):
     return pyi.Session(path)
 
 
+def measured(server, pid, home, tmp_path, with_us):
+    if not with_us:
+        return serving.per_request(server, 1)
+    profiler = pyi.start("--pid", pid, "-d", 60, "-o", tmp_path / "cost.pyisession", home=home)
+    pyi.wait_ticking(profiler)
+    seconds = serving.per_request(server, 1)
+    profiler.send_signal(signal.SIGINT)
+    assert pyi.finish(profiler).status == 0
+    return seconds
+
+
 def costs(server, pid, home, tmp_path, pairs):
-    """Pairs of rounds, with and without us; between them pairs without us."""
-    on, off = [], []
+    """Pairs of rounds, with and without us; between them pairs without us. Which of the two comes
+    first changes from pair to pair, so that a machine that gets slower favours nobody."""
+    found = {True: [], False: []}
     for number in range(pairs):
-        for with_us in (False, True):
-            first = serving.per_request(server, 1)
-            if with_us:
-                profiler = pyi.start("--pid", pid, "-d", 60, "-o", tmp_path / "cost.pyisession", home=home)
-                pyi.wait_ticking(profiler)
-            second = serving.per_request(server, 1)
-            if with_us:
-                profiler.send_signal(signal.SIGINT)
-                assert pyi.finish(profiler).status == 0
-            # Which of the two comes first changes from pair to pair, where it can.
-            (on if with_us else off).append(second / first - 1 if with_us or number % 2 else first / second - 1)
-    return on, off
+        for with_us in (True, False):
+            order = [False, with_us] if number % 2 else [with_us, False]
+            seconds = [measured(server, pid, home, tmp_path, one) for one in order]
+            without, other = seconds if number % 2 else reversed(seconds)
+            found[with_us].append(other / without - 1)
+    return found[True], found[False]
 
 
 @pytest.mark.xdist_group("servers")
