@@ -96,6 +96,31 @@ def paced(settings):
                    rows)
 
 
+def states(settings):
+    """Every recording asks for them, the tables above do not."""
+    settings.say("CPU per sample with states of threads, beside the same engine without, paced")
+    rows = []
+    for interpreter in bench.interpreters(settings):
+        for name in ["W2"] if settings.quick else ["W1", "W2", "W4", "W6"]:
+            row = [interpreter.name, name]
+            try:
+                with bench.Workload(interpreter, name) as workload:
+                    for interval in (1000000, 100000):
+                        got = bench.ask_helper(settings, "states", workload.pid,
+                                               0.1 if settings.quick else 0.3, interval, 2)["slices"]
+                        plain = [part["bare"] for part in got]
+                        with_states = [part["cpu"] / max(part["samples"], 1) * 1e6 for part in got]
+                        row += ["%.1f" % bench.median(plain), "%.1f" % bench.median(with_states),
+                                "%.2f" % bench.median([a / b for a, b in zip(with_states, plain)]),
+                                "%.2f" % cpu_share(got)]
+            except bench.Skip as reason:
+                row += [str(reason)]
+                row += ["-"] * (10 - len(row))
+            rows.append(row)
+    columns = ["without", "with", "ratio", "share"]
+    settings.table(["python", "load"] + ["1k " + c for c in columns] + ["10k " + c for c in columns], rows)
+
+
 def checked(settings, workload, seconds, interval):
     got = bench.ask_helper(settings, "check", workload.pid, seconds, interval, workload.legal_file())
     total = got["samples"] + got["lost"]
@@ -187,5 +212,6 @@ def sessions(settings):
 def run(settings):
     costs(settings)
     paced(settings)
+    states(settings)
     tears(settings)
     sessions(settings)
