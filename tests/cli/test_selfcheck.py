@@ -56,6 +56,13 @@ def test_text(tool):
     agrees(done.returncode, "ok" if done.returncode == 0 else "inconclusive", exceeded)
 
 
+def test_the_shortest(tool):
+    """The log has whole rounds of the program, however soon it is told to end."""
+    done = tool.run("--self-check", "--python", PYTHON, "-d", "0.001", "--json")
+    assert done.stderr == ""
+    assert [phase["name"] for phase in json.loads(done.stdout)["shares"]["phases"]] == PHASES
+
+
 def test_no_such_interpreter(tool):
     done = tool.run("--self-check", "--python", "/nowhere/python3")
     assert done.returncode == 1 and done.stdout == ""
