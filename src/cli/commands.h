@@ -19,6 +19,8 @@ int pyi_command_attach(const struct pyi_console *console);
 int pyi_command_launch(const struct pyi_console *console);
 /* --diagnose */
 int pyi_command_diagnose(const struct pyi_console *console);
+/* --self-check */
+int pyi_command_selfcheck(const struct pyi_console *console);
 /* --dump, with --pid */
 int pyi_command_dump(const struct pyi_console *console);
 /* --ps */

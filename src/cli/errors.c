@@ -86,6 +86,7 @@ static const struct pyi_error_row rows[] = {
     {.slug = "read-errors", .status = PYI_EXIT_OK},
     {.slug = "lagging", .status = PYI_EXIT_OK},
     {.slug = "script-missing", .status = PYI_EXIT_FAILURE},
+    {.slug = "self-check-program", .status = PYI_EXIT_FAILURE, .tries = {"{command:--python=FILE}"}},
     {.slug = "script-exec", .status = PYI_EXIT_FAILURE, .tries = {"{command:--python=FILE}"}},
     {.slug = "output-exists", .status = PYI_EXIT_FAILURE},
     {.slug = "output-full", .status = PYI_EXIT_FAILURE},
