@@ -264,6 +264,14 @@ static unw_addr_space_t make_space(void)
     return space;
 }
 
+static bool in_module(uint64_t address)
+{
+    for (size_t i = 0; i < it.module_count; i++)
+        if (address >= it.modules[i].start && address < it.modules[i].end)
+            return true;
+    return false;
+}
+
 /* ---- functions of the target's code ---------------------------------------------------------- */
 
 /* The function around an address, from the unwind table. */
@@ -484,8 +492,11 @@ static size_t native_chain(struct extent chain[MAX_CHAIN], bool whole, bool *end
         if (unw_get_reg(&cursor, UNW_REG_IP, &ip) < 0 || ip == 0)
             break;
         const struct extent *function = function_at(exact ? ip : ip - 1);
-        if (function == NULL)
+        if (function == NULL) {
+            /* Code in no file is the JIT's, which stands for the loop. */
+            *ended = !in_module(exact ? ip : ip - 1);
             break;
+        }
         if (!whole && in_loop(function)) {
             *ended = true;
             break;

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 
 import lab
+import pyi
 import pytest
 
 HELPER = os.path.join(lab.BUILD, "tests", "live", "leaf_truth")
@@ -115,7 +116,9 @@ def classify(samples, legal):
         else:
             there = set().union(*(step.labels for step in sample.chain))
             last = {label.rpartition(".")[2] for label in there}
-            if may is not None:
+            if may is not None and sample.extended in ("+[SETUP_WITH]", "+[BEFORE_WITH]"):
+                missed = False  # enters a lock without a call, before 3.14
+            elif may is not None:
                 missed = last & {label.rpartition(".")[2] for label in may}
             else:
                 missed = last and sample.extended == "-"
@@ -165,7 +168,49 @@ def test_against_native_stack(interpreter, how, since, record_property):
     assert share["?"] <= 1
     assert share["D"] <= 1, "missed"
     assert share["C"] + share["W"] <= 1.5, "wrong"
-    assert share["U"] <= 2, "not explained"
+    # A callback of tracing or monitoring runs inside the call instruction it tells of.
+    assert share["U"] <= (2 if how in ("plain", "jit") else 6), "not explained"
     phases = {sample.function for _, sample in judged if sample.file == "own"}
     if SAMPLES >= 2000:
         assert len(phases) >= 22, phases
+
+
+def own_samples(path, legal):
+    """Counts of (function, leaf) by seconds over the samples in functions of the target's own."""
+    counts = collections.Counter()
+    for stack, seconds in pyi.Session(path).records:
+        leaf = stack.pop().function if stack[-1].path == "<built-in>" else None
+        if stack and stack[-1].function in legal and (stack[-1].path or "").endswith("leaf_truth.py"):
+            counts[stack[-1].function, leaf] += seconds
+    return counts
+
+
+@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+def test_pairs_while_running(interpreter, tmp_path, record_property):
+    """A function and a C function it does not call: not while everything moves either."""
+    if not lab.FULL and interpreter.version not in ((3, 10), (3, 15)):
+        pytest.skip("part of the full tier")
+    target, table = start(interpreter)
+    try:
+        legal = legal_of(table)
+        target.say()
+        out = tmp_path / "run.pyisession"
+        done = pyi.run("-q", "--pid", target.pid, "-i", "0.001", "-d", 10 if lab.FULL else 3,
+                       "-r", "session", "-o", out, timeout=60)
+        assert done.status == 0, done
+    finally:
+        finish(target)
+    counts = own_samples(out, legal)
+    total = sum(counts.values())
+    wrong = {key: value for key, value in counts.items()
+             if key[1] is not None and key[1] not in legal[key[0]]}
+    named = sum(value for key, value in counts.items() if key[1] is not None)
+    line = "%s: pairs that cannot be %.3f %% of %.2f s, %.1f %% with a leaf" % (
+        interpreter, 100 * sum(wrong.values()) / total, total, 100 * named / total)
+    record_property("figure", line)
+    print(line)
+    for key, value in sorted(wrong.items(), key=str):
+        print("    %s -> %s %.4f s" % (*key, value))
+    assert named >= 0.5 * total
+    # One preempted sample is not a rate.
+    assert sum(wrong.values()) <= max(0.002 * total, 0.0015), wrong
