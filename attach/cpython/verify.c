@@ -11,6 +11,7 @@
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
+#include "attach/cpython/deliver.h"
 #include "attach/leaf/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
@@ -39,7 +40,8 @@ static int torn(struct pyi_error *err, const char *what)
 static bool same_frame(const struct pyi_frame *a, const struct pyi_frame *b)
 {
     return a->address == b->address && a->code == b->code && a->instruction == b->instruction &&
-           a->slot == b->slot && a->owner == b->owner && a->from_c == b->from_c;
+           a->slot == b->slot && a->copy == b->copy && a->owner == b->owner &&
+           a->from_c == b->from_c;
 }
 
 /* Takes over from the last sample what holds still in frame `i`, counted from 1 at the outermost.
@@ -57,6 +59,7 @@ static void reuse_one(struct pyi_tracked *thread, struct pyi_frame *frame, size_
     }
     frame->entry = old->entry;
     frame->entry_version = old->entry_version;
+    frame->start = old->start;
     frame->line = old->line;
     frame->class_name = old->class_name;
     frame->hidden = old->hidden;
@@ -174,7 +177,11 @@ static int check_heap_frame(struct pyi_cpython *python, struct pyi_frame *frame,
 static int check_frame(struct pyi_cpython *python, struct pyi_frame *frame, struct pyi_error *err)
 {
     struct pyi_code_entry *entry = frame->entry;
-    int64_t offset = (int64_t)((uint64_t)frame->instruction - entry->start);
+    int rc = pyi_codes_start(python, entry, frame->copy, (pyi_addr)frame->instruction,
+                             &frame->start, err);
+    if (rc != 0)
+        return rc;
+    int64_t offset = (int64_t)((uint64_t)frame->instruction - frame->start);
     /* 3.11, 3.12: prev_instr stands one unit before the code until the first instruction. */
     int64_t least = python->minor <= 12 ? -2 : 0;
     if (offset < least || offset >= (int64_t)entry->length || offset % 2 != 0)
@@ -202,19 +209,21 @@ static int check_edge(const struct pyi_frame *callee, const struct pyi_frame *ca
     return 0;
 }
 
-/* 3.11-3.13: whether the frame had returned when it was copied; its bytes stay as they were. A
- * frame that is left by an exception stands anywhere and is not recognised here. */
+/* 3.11-3.13: whether the frame had returned when it was copied; its bytes stay as they were. One
+ * that is left by an exception stands anywhere and is not recognised here. */
 static int check_popped(struct pyi_cpython *python, struct pyi_frame *frame, struct pyi_error *err)
 {
-    bool returns = false;
+    enum pyi_leaving leaving = PYI_LEAVING_NOT;
+    frame->raises = false;
     if (python->minor > 13 || frame->running)
         return 0;
     if (frame->emptied && frame->entry->has_locals)
         return torn(err, "the frame returned");
-    int rc = pyi_codes_returns(python, frame->entry,
-                               (int64_t)((uint64_t)frame->instruction - frame->entry->start),
-                               &returns, err);
-    return rc == 0 && returns ? torn(err, "the frame returned") : rc;
+    int rc =
+        pyi_codes_leaving(python, frame->entry,
+                          (int64_t)((uint64_t)frame->instruction - frame->start), &leaving, err);
+    frame->raises = leaving == PYI_LEAVING_RAISES;
+    return rc == 0 && leaving == PYI_LEAVING_RETURNS ? torn(err, "the frame returned") : rc;
 }
 
 /* One frame of 3.11+ upon its accepted caller, NULL for the outermost. */
@@ -229,16 +238,27 @@ static int check_one(struct pyi_cpython *python, struct pyi_frame *frame,
     return rc;
 }
 
-/* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as running;
- * and one that has not begun calls none (an internal trampoline never begins). Such a frame was the
- * top when it was copied, whatever links to it. */
+/* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as running
+ * and stands at no `raise`; and one that has not begun calls none (an internal trampoline never
+ * begins). Such a frame was the top when it was copied, whatever links to it. */
 static bool is_top(const struct pyi_frame *frame, const struct pyi_frame *callee)
 {
-    return !callee->from_c && (frame->running || (frame->hidden && frame->entry->code != NULL));
+    return !callee->from_c &&
+           (frame->running || frame->raises || (frame->hidden && frame->entry->code != NULL));
+}
+
+/* Up to 3.10 a generator that is left has lost its link to the caller, so that a chain copied at
+ * that moment ends there. One that C resumes with no frame below is believed the second time. */
+static bool ends_early(const struct pyi_cpython *python, const struct pyi_tracked *thread)
+{
+    return python->heap_frames && !thread->view.narrow && !thread->lost && !thread->truncated &&
+           thread->frame_count > 0 && thread->frames[thread->frame_count - 1].entry->is_generator;
 }
 
 int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
+    if (ends_early(python, thread))
+        return torn(err, "the chain ends at a generator");
     for (size_t i = thread->frame_count; i-- > 0;) {
         struct pyi_frame *frame = &thread->frames[i];
         int rc = 0;
@@ -383,18 +403,21 @@ static int walk_last(struct pyi_cpython *python, struct pyi_tracked *thread, str
 
 /* ---- one sample ------------------------------------------------------------------------------ */
 
-/* Compares the few code objects the plan added. */
-static void apply_checks(struct pyi_cpython *python, struct pyi_tracked *thread)
+/* Compares the few code objects the plan added. False when one is another by now. */
+static bool apply_checks(struct pyi_cpython *python, struct pyi_tracked *thread)
 {
     struct pyi_view *view = &thread->view;
+    bool good = true;
     for (size_t i = 0; i < view->code_count; i++) {
         struct pyi_code_entry *entry = thread->checks[i];
         const uint8_t *bytes =
             pyi_copy_at(view->copy, view->codes + i, entry->address, pyi_codes_window(python));
         if (bytes != NULL)
             pyi_codes_check(python, entry, bytes);
+        good &= entry->valid;
     }
     view->code_count = 0;
+    return good;
 }
 
 /* Accepts what was walked, as far as it holds. */
@@ -447,8 +470,10 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
     const uint8_t *state =
         pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
     *again = false;
-    if (state == NULL)
+    if (state == NULL) {
+        thread->window = 0; /* perhaps all but the base frame behind it is there */
         return pyi_error_set(err, PYI_E_FAULT, "thread state not mapped");
+    }
     if (pyi_load_u64(state + layout->tstate_interp) !=
         python->threads.interps[thread->interp].address)
         return torn(err, "thread state of another interpreter");
@@ -472,6 +497,41 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
     return rc;
 }
 
+/* A narrow copy: what is new is checked upon the frame it stands on. `*again`: read the whole. */
+static int attempt_narrow(struct pyi_cpython *python, struct pyi_tracked *thread, size_t *at,
+                          bool *again, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    const struct pyi_view *view = &thread->view;
+    const uint8_t *state =
+        pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
+    int rc = PYI_E_TORN;
+    bool walked = true;
+    *again = true;
+    bool good = apply_checks(python, thread);
+    if (good && state != NULL &&
+        pyi_load_u64(state + layout->tstate_interp) ==
+            python->threads.interps[thread->interp].address)
+        rc = pyi_join_walk(python, thread, at, &walked, err);
+    if (rc == 0) {
+        size_t count = thread->last_count;
+        uint32_t edge = thread->last[*at].edge;
+        thread->last_count = *at + 1; /* both stacks end at the frame that stands */
+        rc = settle(python, thread, err);
+        thread->last_count = count;
+        if (rc == 0)
+            thread->frames[thread->frame_count - 1].edge = edge;
+        /* See walk_again(). */
+        if (rc == 0 && !walked && python->minor <= 13 && !thread->frames[0].running)
+            rc = torn(err, "the top of the stack was not found");
+    }
+    if (rc == 0)
+        *again = false;
+    else if (!pyi_is_fatal(rc))
+        pyi_join_missed(python, thread);
+    return rc;
+}
+
 static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
     pyi_copy_reset(&python->again);
@@ -482,54 +542,9 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
     return rc;
 }
 
-/* Writes the visible frames outermost first and compares with the last delivered stack. */
-static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
-                   struct pyi_stack *out, struct pyi_error *err)
+static bool shows_native(const struct pyi_cpython *python)
 {
-    size_t depth = 0;
-    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 2,
-                           sizeof(*thread->work)))
-        return pyi_error_nomem(err);
-    uint32_t edge = 0;
-    out->verified = python->repair;
-    for (size_t i = thread->frame_count; i > 0; i--) {
-        const struct pyi_frame *frame = &thread->frames[i - 1];
-        if (edge == 0)
-            edge = frame->edge; /* of a frame that is not shown: counts for the next one */
-        if (frame->hidden)
-            continue;
-        out->verified &= edge == 0;
-        thread->work[depth++] = (struct pyi_stack_entry){.code = frame->entry->code,
-                                                         .line = frame->line,
-                                                         .class_name = frame->class_name,
-                                                         .edge = edge};
-        edge = 0;
-    }
-    if (thread->leaf != NULL)
-        thread->work[depth++] = (struct pyi_stack_entry){.code = thread->leaf};
-    size_t common = 0, equal = 0;
-    while (equal < depth && equal < thread->depth &&
-           thread->work[equal].code == thread->entries[equal].code &&
-           thread->work[equal].line == thread->entries[equal].line &&
-           thread->work[equal].class_name == thread->entries[equal].class_name) {
-        common += common == equal && thread->work[equal].edge == thread->entries[equal].edge;
-        equal++;
-    }
-    bool same = thread->delivered && !thread->lost && equal == depth && equal == thread->depth;
-    struct pyi_stack_entry *old = thread->entries;
-    size_t capacity = thread->entry_capacity;
-    thread->entries = thread->work;
-    thread->entry_capacity = thread->work_capacity;
-    thread->work = old;
-    thread->work_capacity = capacity;
-    thread->depth = depth;
-    thread->delivered = true;
-    out->status = same ? PYI_STACK_SAME : PYI_STACK_NEW;
-    out->entries = thread->entries;
-    out->depth = depth;
-    out->common = common;
-    out->truncated = thread->truncated;
-    return 0;
+    return python->stopping != NULL && python->stopping->native != NULL;
 }
 
 /* Whether the marks hold in this build of the interpreter, watched all the time: where they do not,
@@ -559,33 +574,58 @@ static void watch_marks(struct pyi_cpython *python, struct pyi_tracked *thread)
     }
 }
 
-/* The accepted walk becomes what the next one is compared with. */
-static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
+/* Forgets places that no sample used for long. */
+static void trim_places(struct pyi_cpython *python, struct pyi_tracked *thread)
 {
-    struct pyi_frame *frames = thread->last;
-    size_t capacity = thread->last_capacity;
-    thread->last = thread->frames;
-    thread->last_count = thread->frame_count;
-    thread->last_capacity = thread->frame_capacity;
-    thread->last_truncated = thread->truncated;
-    thread->frames = frames;
-    thread->frame_capacity = capacity;
-    if (python->round % PYI_MARK_ROUNDS == 0 && python->round > PYI_FORGET_ROUNDS) {
-        pyi_places_trim(&thread->places, python->round - PYI_FORGET_ROUNDS);
-        pyi_places_trim(&thread->objects, python->round - PYI_FORGET_ROUNDS);
-    }
+    if (python->round % PYI_MARK_ROUNDS != 0 || python->round <= PYI_KEEP_ROUNDS)
+        return;
+    bool narrow = thread->view.narrow;
+    pyi_places_trim(&thread->places,
+                    python->round - (narrow ? PYI_KEEP_ROUNDS : PYI_FORGET_ROUNDS));
+    pyi_places_trim(&thread->objects, python->round - PYI_FORGET_ROUNDS);
 }
 
-int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
-                      struct pyi_error *err)
+/* Whether the thread stands elsewhere than at its last sample: `fresh` frames are new or were looked at
+ * again, in the places of `gone` ones. */
+static bool has_moved(const struct pyi_tracked *thread, size_t fresh, size_t gone)
+{
+    const struct pyi_frame *top = thread->frames, *then = thread->last;
+    if (fresh != gone || fresh == 0)
+        return fresh != gone;
+    return top->address != then->address || top->code != then->code ||
+           top->instruction != then->instruction;
+}
+
+/* An accepted walk becomes what the next one stands on, and is handed out. `at`: the part of the last
+ * stack it stands on. */
+static int keep(struct pyi_cpython *python, struct pyi_tracked *thread, size_t at,
+                struct pyi_stack *out, struct pyi_error *err)
+{
+    bool narrow = thread->view.narrow;
+    size_t fresh = thread->frame_count - narrow;
+    thread->moved = has_moved(thread, fresh, narrow ? at : thread->last_count);
+    int rc = narrow ? pyi_join_accept(python, thread, at, err)
+                    : pyi_join_accept_whole(python, thread, err);
+    if (rc != 0)
+        return rc;
+    thread->last_truncated = thread->truncated;
+    rc = shows_native(python) ? pyi_deliver_mixed(python, thread, out, err)
+                              : pyi_deliver(python, thread, fresh, out, err);
+    thread->lost = false;
+    trim_places(python, thread);
+    return rc;
+}
+
+/* Attempts until a walk is accepted, with the C function on top of it. */
+static int accept(struct pyi_cpython *python, struct pyi_tracked *thread, uint8_t *attempts,
+                  size_t *at, struct pyi_error *err)
 {
     int rc = PYI_E_TORN, corrections = 0;
-    uint8_t attempts = 0;
     bool read = thread->planned, second = false;
     if (read)
         thread->view.extras = thread->view.copy->count;
-    *out = (struct pyi_stack){.thread = &thread->shown, .status = PYI_STACK_LOST};
-    while (rc != 0 && attempts <= PYI_RETRIES) {
+    *attempts = 0;
+    while (rc != 0 && *attempts <= PYI_RETRIES) {
         bool again = false;
         if (!read) {
             rc = read_again(python, thread, err);
@@ -593,26 +633,54 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
                 return rc;
         }
         read = false;
-        rc = attempt(python, thread, attempts == PYI_RETRIES, &again, err);
+        rc = thread->view.narrow ? attempt_narrow(python, thread, at, &again, err)
+                                 : attempt(python, thread, *attempts == PYI_RETRIES, &again, err);
         if (pyi_is_fatal(rc))
             return rc;
         second |= again || thread->view.copy->count != thread->view.extras;
         if (!again || ++corrections > MAX_CORRECTIONS)
-            attempts++;
+            ++*attempts;
     }
     python->mispredicted += second;
-    out->attempts = attempts;
-    if (rc == 0) {
-        watch_marks(python, thread);
-        rc = pyi_leaf_find(python, thread, &thread->leaf, err);
-        if (rc != 0)
-            return rc;
-        rc = deliver(python, thread, out, err);
-        thread->lost = false;
-        if (rc == 0)
-            remember(python, thread);
+    if (rc != 0)
         return rc;
+    watch_marks(python, thread);
+    thread->leaf = NULL;
+    return shows_native(python) ? 0 /* the native frames say it */
+                                : pyi_leaf_find(python, thread, &thread->leaf, err);
+}
+
+/* The same while the thread stands still. What the structure of a moment did not allow, another
+ * moment does. */
+static int accept_stopped(struct pyi_cpython *python, struct pyi_tracked *thread, uint8_t *attempts,
+                          size_t *at, struct pyi_error *err)
+{
+    const struct pyi_stopping *stopping = python->stopping;
+    int rc = PYI_E_TORN;
+    for (int i = 0; i <= PYI_RETRIES && rc != 0 && !pyi_is_fatal(rc); i++) {
+        thread->planned = false;
+        if (!stopping->stop(stopping->context, &thread->shown))
+            return PYI_E_TORN;
+        rc = accept(python, thread, attempts, at, err);
+        stopping->resume(stopping->context);
+        *attempts = (uint8_t)(i + 1);
     }
+    return rc;
+}
+
+int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
+                      struct pyi_error *err)
+{
+    uint8_t attempts = 0;
+    size_t at = 0;
+    *out = (struct pyi_stack){.thread = &thread->shown, .status = PYI_STACK_LOST};
+    int rc = python->stopping != NULL ? accept_stopped(python, thread, &attempts, &at, err)
+                                      : accept(python, thread, &attempts, &at, err);
+    if (pyi_is_fatal(rc))
+        return rc;
+    out->attempts = attempts;
+    if (rc == 0)
+        return keep(python, thread, at, out, err);
     thread->lost = true;
     return 0;
 }

@@ -12,9 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_BASES        256 /* entries of a type's method resolution order */
-#define PARTIAL_FUNCTION 16  /* bytes into an object of functools.partial */
-#define UFUNC_NAME       56  /* bytes into a ufunc */
+#define MAX_BASES  256 /* entries of a type's method resolution order */
+#define UFUNC_NAME 40  /* bytes behind the header of a ufunc */
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -179,13 +178,15 @@ static int inner_name(struct pyi_cpython *python, const struct pyi_known_callabl
     if (it->kind == PYI_CALLABLE_UFUNC) {
         /* numpy/ndarrayobject.h, public since 1.0: PyUFuncObject has four ints, two pointers and
          * two more ints before its name. */
-        int rc = pyi_object_word(python, it->address + UFUNC_NAME, &at, err);
+        int rc = pyi_object_word(python, it->address + python->layout.object_size + UFUNC_NAME, &at,
+                                 err);
         return rc == 0 ? pyi_classes_c_string(python, at, out, err) : rc;
     }
     /* Modules/_functoolsmodule.c: the function is the first member. */
-    struct pyi_known_callable inner = {.address = pyi_load_u64(header + PARTIAL_FUNCTION)};
-    uint8_t bytes[PYI_CALLABLE_HEADER];
-    int rc = pyi_object_bytes(python, inner.address, bytes, sizeof(bytes), err);
+    struct pyi_known_callable inner = {.address =
+                                           pyi_load_u64(header + python->layout.object_size)};
+    uint8_t bytes[PYI_CALLABLE_HEADER] = {0};
+    int rc = pyi_object_bytes(python, inner.address, bytes, pyi_leaf_header(python), err);
     if (rc == 0)
         rc = pyi_leaf_type_of(python, inner.address, &type, err);
     if (rc != 0)

@@ -11,7 +11,7 @@
 #include "src/base/arena.h"
 #include "src/base/hash.h"
 
-#define PYI_CALLABLE_HEADER 48u /* bytes of a callable that tell what it is */
+#define PYI_CALLABLE_HEADER 64u /* most bytes of a callable that tell what it is */
 
 struct leaf_code;
 
@@ -56,6 +56,13 @@ struct pyi_leaves {
 static inline bool pyi_leaf_extended(const struct pyi_cpython *python)
 {
     return python->options.c_labels == PYI_C_LABELS_EXTENDED;
+}
+
+/** The object's header and four words: free-threaded builds have the larger headers. */
+static inline uint32_t pyi_leaf_header(const struct pyi_cpython *python)
+{
+    uint32_t size = python->layout.object_size + 32;
+    return size <= PYI_CALLABLE_HEADER ? size : PYI_CALLABLE_HEADER;
 }
 
 /** The record for QUALIFIER.NAME and what is put behind it; `ours`: upstream shows none here. */

@@ -22,6 +22,7 @@
 #define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
 #define RETRY_ROUNDS    64    /* most rounds between two tries of unreadable code */
 #define SELF_SURE       8 /* selves of one type in a row, after which one in so many is checked */
+#define DULL            8 /* looks at a call, none a C function, after which one in so many is made */
 #define MAX_FOLLOW      4 /* bound methods, partials, wrappers inside one another */
 #define MAX_STACK_BYTES 65536
 #define MAX_PREDICTED   8192
@@ -127,7 +128,7 @@ static int frame_window(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (bytes == NULL) {
         size_t piece;
         if (frame->chunk == 0 && length <= MAX_PREDICTED &&
-            !pyi_places_use(&thread->places, frame->address, (uint32_t)length, python->round))
+            !pyi_places_heat(&thread->places, frame->address, (uint32_t)length, python->round))
             return pyi_error_nomem(err);
         int rc = pyi_copy_add(view->copy, frame->address, length, 0, &piece, err);
         if (rc == 0)
@@ -202,9 +203,10 @@ static int see_stack(struct pyi_cpython *python, struct pyi_tracked *thread,
 
 /* ---- callables ------------------------------------------------------------------------------- */
 
-static bool identical(const struct pyi_known_callable *it, const uint8_t *header)
+static bool identical(const struct pyi_layout *layout, const struct pyi_known_callable *it,
+                      const uint8_t *header)
 {
-    return memcmp(header + 8, it->words, sizeof(it->words)) == 0;
+    return memcmp(header + layout->object_type, it->words, sizeof(it->words)) == 0;
 }
 
 static struct pyi_known_callable *remember_callable(struct pyi_leaves *leaves, pyi_addr address)
@@ -224,36 +226,41 @@ static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, p
                        const struct pyi_known_callable *known, uint8_t header[PYI_CALLABLE_HEADER],
                        bool *fresh, struct pyi_error *err)
 {
-    const uint8_t *bytes = pyi_view_object(&thread->view, address, PYI_CALLABLE_HEADER);
+    const uint32_t size = pyi_leaf_header(python);
+    const uint8_t *bytes = pyi_view_object(&thread->view, address, size);
     *fresh = true;
     if (bytes != NULL) {
-        memcpy(header, bytes, PYI_CALLABLE_HEADER);
+        memcpy(header, bytes, size);
         return 0;
     }
     if (known != NULL && known->stable && python->round - known->checked < TRUST_ROUNDS) {
         *fresh = false;
         return 0;
     }
-    return pyi_object_bytes(python, address, header, PYI_CALLABLE_HEADER, err);
+    return pyi_object_bytes(python, address, header, size, err);
 }
 
 /* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
  * it is of no interest, and `call->callable` is 0. */
 static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call *call,
-                   struct pyi_known_callable **out, struct pyi_error *err)
+                   bool dull, struct pyi_known_callable **out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_leaves *leaves = python->leaves;
     struct pyi_known_callable *it = NULL;
     const struct pyi_class *type;
-    uint8_t header[PYI_CALLABLE_HEADER];
+    uint8_t header[PYI_CALLABLE_HEADER] = {0};
     uint64_t value;
     bool fresh;
     *out = NULL;
     if (pyi_map_get(&leaves->callables, call->callable, &value))
         it = (struct pyi_known_callable *)(uintptr_t)value;
+    if (it == NULL && dull) {
+        call->callable = 0;
+        return 0;
+    }
     int rc = read_header(python, thread, call->callable, it, header, &fresh, err);
-    if (rc == 0 && !(fresh && (it == NULL || !identical(it, header)))) {
+    if (rc == 0 && !(fresh && (it == NULL || !identical(layout, it, header)))) {
         it->checked = fresh ? python->round : it->checked;
         *out = it;
     } else if (rc == 0) {
@@ -278,7 +285,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     *it = (struct pyi_known_callable){.address = call->callable, .checked = python->round};
     rc = pyi_leaf_fill(python, it, type, header, err);
     if (rc == 0) {
-        memcpy(it->words, header + 8, sizeof(it->words));
+        memcpy(it->words, header + layout->object_type, sizeof(it->words));
         /* What gives no leaf may be believed for long: if wrong, a leaf is missing for a while. */
         it->stable |= is_type || (it->label == NULL && it->kind != PYI_CALLABLE_OTHER);
     }
@@ -329,21 +336,23 @@ static int label_for_self(struct pyi_cpython *python, struct pyi_known_callable 
     return 0;
 }
 
+/* `dull`: what is not known need not be looked at. */
 static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call call,
-                     const struct pyi_code **leaf, struct pyi_error *err)
+                     bool dull, const struct pyi_code **leaf, struct pyi_error *err)
 {
     for (int i = 0; i < MAX_FOLLOW; i++) {
         struct pyi_known_callable *it;
         if (!pyi_addr_plausible(call.callable))
             return 0;
-        int rc = look_at(python, thread, &call, &it, err);
+        int rc = look_at(python, thread, &call, dull, &it, err);
         if (rc != 0)
             return rc;
         if (it == NULL)
             continue;
         /* What may be freed at any time is compared in every sample, as part of its one read. */
         if (!it->stable && it->label != NULL &&
-            !pyi_places_use(&thread->objects, call.callable, PYI_CALLABLE_HEADER, python->round))
+            !pyi_places_use(&thread->objects, call.callable, pyi_leaf_header(python),
+                            python->round))
             return pyi_error_nomem(err);
         *leaf = it->label;
         return it->kind == PYI_CALLABLE_DESCRIPTOR
@@ -373,17 +382,17 @@ static int open_leaves(struct pyi_cpython *python, struct pyi_error *err)
 }
 
 /* The call the frame stands at, NULL when it stands elsewhere. */
-static const struct pyi_call_site *site_of(const struct pyi_cpython *python,
-                                           const struct pyi_frame *frame,
-                                           const struct leaf_code *code)
+static struct pyi_call_site *site_of(const struct pyi_cpython *python,
+                                     const struct pyi_frame *frame, const struct leaf_code *code)
 {
-    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->entry->start) / 2
+    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->start) / 2
                    : python->minor == 10 ? frame->instruction
                                          : frame->instruction / 2;
     if (unit < 0 || unit > UINT32_MAX)
         return NULL;
-    return pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit,
-                            python->heap_frames);
+    const struct pyi_call_site *site =
+        pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit, python->heap_frames);
+    return site != NULL ? &code->calls.sites[site - code->calls.sites] : NULL;
 }
 
 static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
@@ -394,7 +403,7 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
     int rc = know_code(python, thread->frames[0].entry, &code, err);
     if (rc != 0 || code == NULL)
         return rc;
-    const struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
+    struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
     if (site == NULL || (site->depth < 0 && python->minor < 14))
         return 0;
     if (site->role == PYI_ROLE_OPERATION) {
@@ -415,14 +424,22 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
         window.depth = (size_t)site->other;
         second = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
     }
-    rc = name_call(python, thread, first, leaf, err);
+    /* Where no C function was ever called, what stands there is mostly what a Python function
+     * returned: an object never seen before, not worth a read in every sample. */
+    bool dull = !site->lively && site->dull >= DULL && site->dull++ % DULL != 0;
+    rc = name_call(python, thread, first, dull, leaf, err);
+    if (rc == 0 && *leaf == NULL && second.callable != 0)
+        rc = name_call(python, thread, second, dull, leaf, err);
+    site->lively |= *leaf != NULL;
     /* 3.14+, Python/bytecodes.c, CALL_LIST_APPEND: the evaluator does it itself and stores no stack
      * pointer. What else stands there with another one is only about to be called. */
     if (python->minor >= 14 && !window.stored && *leaf != NULL &&
         !pyi_text_equal((*leaf)->name, pyi_text("list.append")))
         *leaf = NULL;
-    if (rc == 0 && *leaf == NULL && second.callable != 0)
-        rc = name_call(python, thread, second, leaf, err);
+    if (site->dull < DULL)
+        site->dull++;
+    else if (site->dull == UINT8_MAX)
+        site->dull = DULL;
     return rc;
 }
 
