@@ -8,7 +8,7 @@ const ROW = 18;
 
 export async function ready(browser, data, options = {}) {
 	const opened = await open(browser, write(data), options);
-	await opened.page.waitForSelector('[role="tab"], .empty', { timeout: 60_000 });
+	await opened.page.waitForSelector('[role="tab"], .empty', { state: 'attached', timeout: 60_000 });
 	await settle(opened.page);
 	return opened;
 }
