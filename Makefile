@@ -5,6 +5,11 @@
 #            SAN=all|address|undefined|thread  sanitizers
 #            CC=clang   O=-O0   BUILD=folder       PREFIX= DESTDIR= for install
 
+# The page's program and style as they are committed; only who works on them needs npm.
+REPORT_DIST ?= src/report/dist
+# What runs while building, on the machine that builds.
+CC_FOR_BUILD ?= cc
+
 VERSION := $(shell sed -n 's/^\#define PYI_VERSION "\(.*\)"/\1/p' include/pyinstrument.h)
 SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 
@@ -44,7 +49,7 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I.
 LIB_SRC := $(sort $(wildcard src/base/*.c src/session/*.c src/tree/*.c src/render/*.c src/render/*/*.c \
 	src/record/*.c attach/*.c attach/*/*.c))
 CLI_SRC := $(sort $(wildcard src/cli/*.c src/cli/*/*.c))
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/html_bundle.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
@@ -67,6 +72,18 @@ endif
 all: $(BUILD)/pyinstrument $(BUILD)/libpyinstrument.a $(BUILD)/libpyinstrument.so $(BUILD)/pyinstrument.pc
 
 $(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC  )$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page inside the program: bytes of the bundle as C arrays.
+$(BUILD)/embed: scripts/embed.c
+	@mkdir -p $(@D)
+	$(call say,HOST)$(CC_FOR_BUILD) -O1 -o $@ $<
+
+$(BUILD)/html_bundle.c: $(BUILD)/embed $(addprefix $(REPORT_DIST)/,report.js report.css MANIFEST)
+	$(call say,PAGE)$< $(REPORT_DIST) > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/obj/html_bundle.o: $(BUILD)/html_bundle.c
 	@mkdir -p $(@D)
 	$(call say,CC  )$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -135,7 +152,7 @@ FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -Iinclude $(PKG_CFLAGS) $(FUZZ_FLAGS
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o) $(BUILD)/html_bundle.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -o $@ $^ $(LDLIBS)
 

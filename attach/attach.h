@@ -135,6 +135,10 @@ int pyi_target_open(pid_t pid, const struct pyi_target_options *options, struct 
 /** Opens a recorded memory image (pyi_target_dump_image) in place of a process. */
 int pyi_target_open_image(const char *path, const struct pyi_target_options *options,
                           struct pyi_target **out, struct pyi_error *err) PYI_MUST_CHECK;
+/** Opens a core dump: every round gives the stacks of the moment it was made, no thread has a
+ *  state. Errors: as above, and OS, FORMAT (core-bad), NOTPYTHON (core-no-python). */
+int pyi_target_open_core(const char *path, const struct pyi_target_options *options,
+                         struct pyi_target **out, struct pyi_error *err) PYI_MUST_CHECK;
 void pyi_target_close(struct pyi_target *target);
 
 const struct pyi_target_info *pyi_target_info(const struct pyi_target *target);

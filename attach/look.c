@@ -88,9 +88,14 @@ void pyi_target_states(struct pyi_target *target, const struct pyi_thread *const
         out[i] = (struct pyi_thread_state){0};
     PYI_CLEANUP(pyi_cleanup_free)
     struct pyi_gil_facts *facts = calloc(2 * count + 1, sizeof(*facts));
-    if (!facts || target->image)
+    if (!facts)
         return;
     pyi_cpython_gil(target->python, threads, count, facts);
+    for (size_t i = 0; i < count && target->image; i++)
+        if (facts[i].known) /* of a moment that has passed the lock is all that is known */
+            out[i].gil = facts[i].holder ? PYI_GIL_HOLDER : PYI_GIL_OTHER;
+    if (target->image)
+        return;
     for (size_t i = 0; i < count; i++)
         state_of(target, threads[i], &facts[i], &out[i]);
     /* Said of a thread only when it held the lock before and after its state was read. */

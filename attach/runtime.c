@@ -168,6 +168,8 @@ static bool is_executable_of(const struct pyi_runtime_search *search,
 {
     struct pyi_strbuf link = {0};
     bool same = false;
+    if (search->executable)
+        return strcmp(search->executable, file->path) == 0;
     if (pyi_process_link(search->proc, search->pid, "exe", &link, NULL) == 0 && link.length) {
         size_t length = strlen(file->path);
         same = strncmp(link.data, file->path, length) == 0 &&

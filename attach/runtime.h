@@ -34,6 +34,7 @@ struct pyi_runtime_search {
     pid_t pid;
     struct pyi_memory *memory;
     const struct pyi_maps *maps;
+    const char *executable;     /* path of the program where there is no process, else NULL */
     const char *libpython;      /* the file that holds the runtime, NULL: any */
     const char *assume_version; /* "3.15" or NULL */
     const char *tool;           /* for refusals, NULL: no name */

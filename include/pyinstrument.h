@@ -19,6 +19,7 @@
 #define PYI_RENDERS_AS "5.1.3"
 
 #include <pyinstrument/error.h>
+#include <pyinstrument/diff.h>
 #include <pyinstrument/frame.h>
 #include <pyinstrument/recorder.h>
 #include <pyinstrument/renderer.h>

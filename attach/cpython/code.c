@@ -15,13 +15,14 @@
 
 #define KNOWN_LIMIT     (1 << 20)
 #define WINDOW_MAX      512
-#define RECHECK_ROUNDS  256  /* before 3.14: rounds an entry is believed without a look */
+#define RECHECK_ROUNDS  1024 /* before 3.14: rounds an entry is believed without a look */
 #define AGEING_LOOKS    8    /* entries looked at for the next old one */
 #define MOVING_ROUNDS   64   /* rounds of care after the interpreter freed a code object */
 #define CAUTIOUS_ROUNDS 4096 /* rounds without such trust after an address was found reused */
 
 /* co_flags, Include/cpython/code.h, the same in all versions. */
-#define CODE_OPTIMIZED 0x0001
+#define CODE_OPTIMIZED  0x0001
+#define CODE_GENERATORS 0x02a0 /* generator, coroutine, asynchronous generator */
 
 /* co_localspluskinds, 3.11+, Include/internal/pycore_code.h. */
 #define KIND_LOCAL 0x20
@@ -34,7 +35,7 @@ void pyi_codes_deinit(struct pyi_codes *codes)
 {
     for (size_t i = 0; i < codes->count; i++) {
         free(codes->entries[i]->lines);
-        free(codes->entries[i]->returns);
+        free(codes->entries[i]->leavings);
     }
     free(codes->entries);
     free(codes->pending);
@@ -333,6 +334,7 @@ static int fill(struct pyi_cpython *python, struct pyi_code_entry *entry, const 
         return 0;
     struct pyi_text name, file;
     bool hide = false;
+    entry->is_generator = (pyi_load_i32(window + layout->code_flags) & CODE_GENERATORS) != 0;
     rc = read_text(python, entry->name_at, &name, err);
     if (rc == 0)
         rc = read_text(python, entry->filename_at, &file, err);
@@ -417,7 +419,7 @@ int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_
     codes->reused++;
     codes->cautious_until = python->round + CAUTIOUS_ROUNDS;
     free(entry->lines);
-    free(entry->returns);
+    free(entry->leavings);
     fresh.version = entry->version + 1;
     *entry = fresh;
     *out = entry;
@@ -439,31 +441,45 @@ static bool leaves_frame(int minor, uint8_t opcode)
     return false;
 }
 
-int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
-                      bool *yes, struct pyi_error *err)
+/* RAISE_VARARGS and RERAISE; the interpreter pushes no frame from there. */
+static bool raises(int minor, uint8_t opcode)
 {
-    *yes = false;
+    return minor <= 12 ? opcode == 130 || opcode == 119 : opcode == 101 || opcode == 102;
+}
+
+/* Two bits per instruction. */
+static int read_leavings(struct pyi_cpython *python, struct pyi_code_entry *entry,
+                         struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_cleanup_free) uint8_t *bytes = malloc(entry->length + 1);
+    uint8_t *bits = calloc(entry->length / 8 + 1, 1);
+    int rc = bytes != NULL && bits != NULL
+                 ? pyi_object_bytes(python, entry->start, bytes, entry->length, err)
+                 : pyi_error_nomem(err);
+    if (rc != 0) {
+        free(bits);
+        return rc;
+    }
+    for (size_t i = 0; i + 1 < entry->length; i += 2) {
+        unsigned what = leaves_frame(python->minor, bytes[i]) ? PYI_LEAVING_RETURNS
+                        : raises(python->minor, bytes[i])     ? PYI_LEAVING_RAISES
+                                                              : PYI_LEAVING_NOT;
+        bits[i / 8] |= (uint8_t)(what << (i & 6));
+    }
+    entry->leavings = bits;
+    return 0;
+}
+
+int pyi_codes_leaving(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
+                      enum pyi_leaving *out, struct pyi_error *err)
+{
+    *out = PYI_LEAVING_NOT;
     if (offset < 0 || (uint64_t)offset >= entry->length || entry->length > PYI_MAX_LINETABLE)
         return 0;
-    if (entry->returns == NULL) {
-        PYI_CLEANUP(pyi_cleanup_free) uint8_t *bytes = malloc(entry->length);
-        uint8_t *bits = calloc(entry->length / 16 + 1, 1);
-        if (bytes == NULL || bits == NULL) {
-            free(bits);
-            return pyi_error_nomem(err);
-        }
-        int rc = pyi_object_bytes(python, entry->start, bytes, entry->length, err);
-        if (rc != 0) {
-            free(bits);
-            return rc;
-        }
-        for (size_t i = 0; i + 1 < entry->length; i += 2)
-            if (leaves_frame(python->minor, bytes[i]))
-                bits[i / 16] |= (uint8_t)(1 << (i / 2 & 7));
-        entry->returns = bits;
-    }
-    *yes = entry->returns[offset / 16] >> (offset / 2 & 7) & 1;
-    return 0;
+    int rc = entry->leavings == NULL ? read_leavings(python, entry, err) : 0;
+    if (rc == 0)
+        *out = (enum pyi_leaving)(entry->leavings[offset / 8] >> (offset & 6) & 3);
+    return rc;
 }
 
 int32_t pyi_codes_line(struct pyi_code_entry *entry, int64_t offset)

@@ -16,6 +16,9 @@ struct pyi_cpython;
 /** The first local variable's name, as far as it matters. */
 enum pyi_first_local { PYI_FIRST_OTHER, PYI_FIRST_SELF, PYI_FIRST_CLS };
 
+/** What becomes of a frame that stands at an instruction. */
+enum pyi_leaving { PYI_LEAVING_NOT, PYI_LEAVING_RETURNS, PYI_LEAVING_RAISES };
+
 /** One code object of the target, by address. Its place in memory never changes; its contents do
  *  when the address is found to hold another code object, and then `version` grows. */
 struct pyi_code_entry {
@@ -39,9 +42,10 @@ struct pyi_code_entry {
     bool first_is_cell; /* 3.11+: slot 0 may hold a cell */
     int32_t cell_slot;  /* up to 3.10: slot of the cell of the first local, -1 none */
 
+    bool is_generator;     /* runs when it is resumed, always from another frame */
     bool has_locals;       /* 3.11+: a waiting frame's stack pointer is never 0 */
     uint32_t code_version; /* 3.12+: 0 none */
-    uint8_t *returns;      /* 3.11-3.13: one bit per instruction that leaves the frame */
+    uint8_t *leavings;     /* 3.11-3.13: enum pyi_leaving of each instruction, two bits each */
 
     struct pyi_line_run *lines;
     size_t line_count;
@@ -88,10 +92,10 @@ void pyi_codes_fresh(const struct pyi_cpython *python, struct pyi_code_entry *en
  *  since (3.14+ counts that), else from time to time, else in every round while the program is
  *  known to free code objects. */
 bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_entry *entry);
-/** 3.11-3.13: whether the instruction at a byte offset leaves the frame; `*yes`. Reads the
- *  instructions once. Errors: as pyi_codes_get(). */
-int pyi_codes_returns(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
-                      bool *yes, struct pyi_error *err) PYI_MUST_CHECK;
+/** 3.11-3.13: how the instruction at a byte offset leaves the frame. Reads the instructions once.
+ *  Errors: as pyi_codes_get(). */
+int pyi_codes_leaving(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,
+                      enum pyi_leaving *out, struct pyi_error *err) PYI_MUST_CHECK;
 /** Next entry that will soon have to be compared, from a rotating look at a few; NULL none. */
 struct pyi_code_entry *pyi_codes_ageing(struct pyi_cpython *python);
 /** Line at a byte offset from the first instruction. */

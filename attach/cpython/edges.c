@@ -19,9 +19,11 @@
 #define EDGE_LIMIT   (1u << 18)
 #define BATCH        128 /* edges looked at in one sample */
 #define AGREEMENTS   2
-#define OFTEN        8  /* sightings ... */
-#define OFTEN_SHARE  64 /* ... and this part of its call site's */
-#define EVERY_TRY    4  /* sightings up to which proof is looked for each time */
+#define OFTEN        8   /* sightings ... */
+#define OFTEN_SHARE  64  /* ... and this part of its call site's, ... */
+#define OFTEN_MANY   256 /* ... where the interpreter calls several functions itself this part */
+#define OFTEN_ALONE  32  /* sightings of the only callee of a call without a cache */
+#define EVERY_TRY    4   /* sightings up to which proof is looked for each time */
 #define FRAME_WINDOW 256
 #define CACHE_BEFORE 8 /* bytes read before and behind the caller's instruction */
 #define CACHE_WINDOW 16
@@ -43,6 +45,12 @@ bool pyi_edges_proven(const struct pyi_edges *edges, uint32_t edge)
 {
     return edge == 0 || (edge > edges->forgotten && edge - edges->forgotten <= edges->count &&
                          edges->items[edge - edges->forgotten - 1].proven);
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
 }
 
 /* ---- the set --------------------------------------------------------------------------------- */
@@ -88,12 +96,11 @@ static int find_edge(struct pyi_edges *edges, const struct pyi_frame *callee,
         .offset = (int64_t)((uint64_t)caller->instruction - caller->entry->start),
         .from_c = callee->from_c,
     };
-    struct {
-        pyi_addr caller, callee;
-        uint64_t offset, versions;
-    } identity = {fresh.caller, fresh.callee, (uint64_t)fresh.offset << 1 | fresh.from_c,
-                  (uint64_t)fresh.caller_version << 32 | fresh.callee_version};
-    uint64_t key = pyi_hash_bytes(&identity, sizeof(identity)) >> 1, value;
+    uint64_t key =
+        mix(mix(mix(fresh.caller, fresh.callee), (uint64_t)fresh.offset << 1 | fresh.from_c),
+            (uint64_t)fresh.caller_version << 32 | fresh.callee_version) >>
+        1;
+    uint64_t value;
     while (pyi_map_get(&edges->by_key, key, &value)) {
         if (same_edge(&edges->items[value], &fresh)) {
             *out = (uint32_t)value;
@@ -130,9 +137,15 @@ static void forget(struct pyi_edges *edges)
 static bool sight(struct pyi_edges *edges, struct pyi_edge *edge)
 {
     struct pyi_site *site = &edges->sites[edge->site];
+    uint64_t share = !edge->from_c && site->cached > 1 ? OFTEN_MANY : OFTEN_SHARE;
     edge->seen++;
-    if ((edge->from_c || site->callees > 1) && edge->seen >= OFTEN &&
-        (uint64_t)edge->seen * OFTEN_SHARE >= site->seen)
+    /* A call whose cache only ever held one function does call that one: what else is seen there
+     * was left by an exception, and such a frame looks alive up to 3.12. */
+    bool many = site->callees > 1 && site->cached != 1;
+    if ((edge->from_c || many) && edge->seen >= OFTEN && (uint64_t)edge->seen * share >= site->seen)
+        edge->proven = true;
+    /* Calls that the interpreter does not specialise have no cache (3.13: with keywords). */
+    if (site->callees == 1 && site->cached == 0 && edge->seen >= OFTEN_ALONE)
         edge->proven = true;
     return !edge->proven && edge->seen >= edge->next_try;
 }
@@ -296,7 +309,10 @@ static int inquire(struct pyi_cpython *python, struct pyi_tracked *thread,
         rc = pyi_copy_read(copy, python->memory, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct inquiry *inquiry = &inquiries[i];
-        inquiry->edge->proven |= cache_proves(python, thread, inquiry);
+        if (!inquiry->edge->proven && cache_proves(python, thread, inquiry)) {
+            inquiry->edge->proven = true;
+            python->edges.sites[inquiry->edge->site].cached++;
+        }
         inquiry->still = !inquiry->edge->proven && stands(python, thread, inquiry);
         more |= inquiry->still;
     }

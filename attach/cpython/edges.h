@@ -25,6 +25,7 @@ struct pyi_edge {
 struct pyi_site {
     uint64_t seen; /* sightings of any callee, where the frames were not the last sample's */
     uint32_t callees;
+    uint32_t cached; /* callees that stood in the cache of the call */
 };
 
 /** Zero-initialise. */

@@ -18,7 +18,8 @@
 #define TOP_FIRST    2048u
 #define FRAME_WINDOW 256u
 #define MAX_FETCHES  20000
-#define NEAR_TOP     64 /* frames whose first argument is looked at in every sample */
+#define CHECK_ROUNDS 4  /* rounds between two looks at code objects that are believed to stay */
+#define HOT_ROUNDS   16 /* rounds for which a place that the moving part used is read each time */
 
 /* Frame owners, Include/internal/pycore_frame.h (3.11) and pycore_interpframe_structs.h (3.14):
  * 0 thread, 1 generator, 2 frame object; 3 and 4 mark entries into the evaluator from C. */
@@ -46,6 +47,21 @@ static int plan_chunks(struct pyi_tracked *thread, struct pyi_copy *copy, struct
     return 0;
 }
 
+/* The newest chunk from an address on, and when that is its start, the end of the one below. */
+static int plan_top(struct pyi_tracked *thread, struct pyi_copy *copy, pyi_addr from,
+                    struct pyi_error *err)
+{
+    struct pyi_view *view = &thread->view;
+    const struct pyi_chunk *newest = &thread->chunks[0];
+    size_t length;
+    pyi_addr tail = pyi_join_tail(thread, from, &length);
+    view->chunk_count = length > 0 ? 2 : 1;
+    view->entire = from == newest->address && thread->chunk_count == 1;
+    int rc =
+        pyi_copy_add(copy, from, newest->used - (from - newest->address), 0, &view->chunks, err);
+    return rc == 0 && length > 0 ? pyi_copy_add(copy, tail, length, 0, NULL, err) : rc;
+}
+
 /* A few code objects per sample are compared with what the cache holds. */
 static int plan_checks(struct pyi_cpython *python, struct pyi_tracked *thread,
                        struct pyi_copy *copy, struct pyi_error *err)
@@ -55,9 +71,8 @@ static int plan_checks(struct pyi_cpython *python, struct pyi_tracked *thread,
     view->code_count = 0;
     /* While code objects come and go, those of the top frames are compared every time. */
     bool all = python->round < python->codes.cautious_until;
-    size_t wanted = all                                                    ? PYI_CHECKS_MAX
-                    : pyi_has_field(python->layout.interp_code_generation) ? 0
-                                                                           : 2;
+    bool told = pyi_has_field(python->layout.interp_code_generation);
+    size_t wanted = all ? PYI_CHECKS_MAX : told || python->round % CHECK_ROUNDS != 0 ? 0 : 2;
     for (size_t i = 0; i < wanted && i < thread->last_count; i++) {
         size_t at = i == 0 || all ? i : thread->next_check++ % thread->last_count;
         struct pyi_code_entry *entry = thread->last[at].entry;
@@ -77,18 +92,25 @@ int pyi_frames_plan(struct pyi_cpython *python, struct pyi_tracked *thread, stru
                               .state_again = PYI_NO_PIECE,
                               .state_latest = PYI_NO_PIECE,
                               .hint = PYI_NO_PIECE};
-    size_t window = thread->window > python->state_window ? thread->window : python->state_window;
+    pyi_addr from = 0;
+    view->narrow = whole && copy == &python->copy && pyi_join_narrow(python, thread, &from);
+    size_t window = !view->narrow && thread->window > python->state_window ? thread->window
+                                                                           : python->state_window;
     int rc = pyi_copy_add(copy, thread->address, window, 0, &view->state, err);
     if (rc != 0 || !whole)
         return rc;
-    rc = plan_chunks(thread, copy, err);
+    rc = !view->narrow || python->heap_frames ? plan_chunks(thread, copy, err)
+                                              : plan_top(thread, copy, from, err);
+    uint32_t since = !view->narrow                    ? 0
+                     : python->round > HOT_ROUNDS + 1 ? python->round - HOT_ROUNDS
+                                                      : 1;
     if (rc == 0)
-        rc = pyi_places_plan(&thread->places, copy, &view->places, &view->place_count, err);
-    if (rc == 0)
+        rc = pyi_places_plan(&thread->places, since, copy, &view->places, &view->place_count, err);
+    if (rc == 0 && !view->narrow)
         rc = pyi_copy_add(copy, thread->address, python->state_window, 0, &view->state_again, err);
     /* Objects come and go: last, because an unmapped range ends the call. */
     if (rc == 0)
-        rc = pyi_places_plan(&thread->objects, copy, &view->objects, &view->object_count, err);
+        rc = pyi_places_plan(&thread->objects, 0, copy, &view->objects, &view->object_count, err);
     if (rc == 0)
         rc = plan_checks(python, thread, copy, err);
     return rc;
@@ -276,9 +298,13 @@ static int frame_bytes(struct pyi_cpython *python, struct pyi_tracked *thread, p
     }
     memcpy(into, bytes, length);
     bool inside = piece >= view->chunks && piece - view->chunks < view->chunk_count;
-    if (!inside && piece != view->state && python->round % PYI_MARK_ROUNDS == 0 &&
-        !pyi_places_use(&thread->places, address, (uint32_t)length, python->round))
-        return pyi_error_nomem(err);
+    if (!inside && piece != view->state) {
+        if (view->narrow
+                ? !pyi_places_heat(&thread->places, address, (uint32_t)length, python->round)
+                : python->round % PYI_MARK_ROUNDS == 0 &&
+                      !pyi_places_use(&thread->places, address, (uint32_t)length, python->round))
+            return pyi_error_nomem(err);
+    }
     *chunk = inside ? (uint32_t)(piece - view->chunks) + 1 : 0;
     return 0;
 }
@@ -463,6 +489,8 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
     int rc = find_head(python, thread, state, &address, err);
     while (rc == 0 && address != 0 && !full) {
         uint8_t bytes[FRAME_WINDOW];
+        if (thread->view.narrow && pyi_join_stands(python, thread, address))
+            return check_still(python, thread, state, err);
         if (cycle_seen(&cycle, address))
             return torn(err, "frames form a cycle");
         rc = frame_bytes(python, thread, address, window, bytes, &frame.chunk, err);
@@ -491,6 +519,8 @@ int pyi_frames_walk(struct pyi_cpython *python, struct pyi_tracked *thread, size
             return torn(err, "frame without code");
         rc = pyi_frames_push(python, thread, &frame, &full, err);
     }
+    if (rc == 0 && thread->view.narrow)
+        return torn(err, "nothing of the last stack stands");
     if (rc == 0 && !full)
         rc = check_end(python, thread, state, last, frame.owner, err);
     if (rc == 0)
@@ -593,8 +623,8 @@ int pyi_frames_classes(struct pyi_cpython *python, struct pyi_tracked *thread,
             struct pyi_frame *frame = &thread->frames[i];
             if (frame->hidden || frame->entry->first_local == PYI_FIRST_OTHER)
                 continue;
-            /* Deep down an unchanged frame still holds the object it held. */
-            if (frame->sure && i >= NEAR_TOP && python->round % NEAR_TOP != 0)
+            /* An unchanged frame still holds the object it held: looked at now and then. */
+            if (frame->sure && python->round < thread->join.next_look)
                 continue;
             int rc = class_of(python, thread, frame, &missing, err);
             if (rc != 0)

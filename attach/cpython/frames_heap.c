@@ -11,9 +11,10 @@
 #include "src/base/error.h"
 #include <string.h>
 
-#define HEAP_WINDOW 512u
-#define MAX_DEAD    16 /* frames of a chain that may have returned while it was copied */
-#define REMEMBER    64 /* frames near the top whose callers are looked up in the last sample */
+#define HEAP_WINDOW   512u
+#define MAX_DEAD      16 /* frames of a chain that may have returned while it was copied */
+#define ANCHOR_FRAMES 2  /* callers and callees that must be as they were */
+#define REMEMBER      64 /* frames near the top whose callers are looked up in the last sample */
 
 static int torn(struct pyi_error *err, const char *what)
 {
@@ -36,8 +37,13 @@ static int frame_bytes(struct pyi_cpython *python, struct pyi_tracked *thread, p
         if (bytes == NULL)
             return pyi_error_set(err, PYI_E_FAULT, "frame not mapped");
     }
-    if ((view->fetches != before || python->round % PYI_MARK_ROUNDS == 0) &&
-        !pyi_places_use(&thread->places, address, (uint32_t)length, python->round))
+    bool fetched = view->fetches != before;
+    bool noted =
+        view->narrow
+            ? pyi_places_heat(&thread->places, address, (uint32_t)length, python->round)
+            : (!fetched && python->round % PYI_MARK_ROUNDS != 0) ||
+                  pyi_places_use(&thread->places, address, (uint32_t)length, python->round);
+    if (!noted)
         return pyi_error_nomem(err);
     memcpy(into, bytes, length);
     return 0;
@@ -84,6 +90,28 @@ static int bring_back(struct pyi_tracked *thread, struct pyi_frame *frame, pyi_a
     return *back != 0 ? 0 : torn(err, "a frame that returned has no caller");
 }
 
+/* Whether this frame and the one above it are as they were in the last sample, one calling the
+ * other. What is below them is believed for some rounds, see join.c. */
+static bool is_ground(struct pyi_tracked *thread, const struct pyi_frame *frame, pyi_addr back,
+                      size_t *at, size_t *matched)
+{
+    size_t from = *at;
+    while (from < thread->last_count && from < *at + REMEMBER &&
+           thread->last[from].address != frame->address)
+        from++;
+    if (from + 1 >= thread->last_count || from >= *at + REMEMBER) {
+        *matched = 0;
+        return false;
+    }
+    const struct pyi_frame *then = &thread->last[from];
+    bool same = then->code == frame->code && then->instruction == frame->instruction &&
+                then->slot == frame->slot && then[1].address == back;
+    *matched = !same ? 0 : from == *at ? *matched + 1 : 1;
+    thread->join.at = from;
+    *at = from + 1;
+    return *matched >= ANCHOR_FRAMES;
+}
+
 int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread, size_t state,
                          struct pyi_error *err)
 {
@@ -96,7 +124,7 @@ int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (window > HEAP_WINDOW)
         return torn(err, "layout of frames makes no sense");
     pyi_addr address = pyi_load_u64(start + layout->tstate_frame), kept = 0;
-    size_t steps = 0, renew = 8, dead = 0;
+    size_t steps = 0, renew = 8, dead = 0, at = 0, matched = 0;
     bool full = false;
     thread->frame_count = 0;
     thread->truncated = false;
@@ -132,9 +160,13 @@ int pyi_frames_walk_heap(struct pyi_cpython *python, struct pyi_tracked *thread,
         }
         if (!pyi_addr_plausible(frame.code))
             return torn(err, "frame without code");
+        if (thread->view.narrow && is_ground(thread, &frame, address, &at, &matched))
+            return 0;
         rc = pyi_frames_push(python, thread, &frame, &full, err);
         if (rc != 0)
             return rc;
     }
+    if (thread->view.narrow)
+        return torn(err, "nothing of the last stack stands");
     return 0;
 }

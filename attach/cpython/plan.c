@@ -153,7 +153,8 @@ static bool place_append(struct pyi_places *places, pyi_addr address, uint32_t l
     if (!pyi_array_reserve(&places->items, &places->capacity, places->count + 1,
                            sizeof(*places->items)))
         return false;
-    places->items[places->count++] = (struct pyi_place){address, length, round};
+    places->items[places->count++] =
+        (struct pyi_place){.address = address, .length = length, .round = round};
     places->dirty = true;
     return true;
 }
@@ -171,6 +172,20 @@ bool pyi_places_use(struct pyi_places *places, pyi_addr address, uint32_t length
     return true;
 }
 
+bool pyi_places_heat(struct pyi_places *places, pyi_addr address, uint32_t length, uint32_t round)
+{
+    struct pyi_place *place = place_find(places, address);
+    if (place == NULL) {
+        if (!place_append(places, address, length, round))
+            return false;
+        place = &places->items[places->count - 1];
+    }
+    place->round = place->hot = round;
+    if (place->length < length)
+        place->length = length;
+    return true;
+}
+
 void pyi_places_trim(struct pyi_places *places, uint32_t oldest)
 {
     if (places->dirty)
@@ -182,6 +197,8 @@ void pyi_places_trim(struct pyi_places *places, uint32_t oldest)
         if (last != NULL && last->address == place.address) {
             if (last->round < place.round)
                 last->round = place.round;
+            if (last->hot < place.hot)
+                last->hot = place.hot;
             if (last->length < place.length)
                 last->length = place.length;
         } else {
@@ -197,17 +214,23 @@ void pyi_places_trim(struct pyi_places *places, uint32_t oldest)
     places->dirty = false;
 }
 
-int pyi_places_plan(struct pyi_places *places, struct pyi_copy *copy, size_t *first, size_t *count,
-                    struct pyi_error *err)
+int pyi_places_plan(struct pyi_places *places, uint32_t since, struct pyi_copy *copy, size_t *first,
+                    size_t *count, struct pyi_error *err)
 {
     if (places->dirty)
         pyi_places_trim(places, 0);
     *first = copy->count;
     for (size_t i = 0; i < places->count;) {
+        if (places->items[i].hot < since) {
+            i++;
+            continue;
+        }
         pyi_addr begin = places->items[i].address;
         pyi_addr end = begin + places->items[i].length;
         for (i++; i < places->count; i++) {
             const struct pyi_place *place = &places->items[i];
+            if (place->hot < since)
+                continue;
             /* Less than a page between them: no page is touched that holds neither. */
             if (place->address > end && place->address - end >= PAGE)
                 break;

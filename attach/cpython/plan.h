@@ -52,7 +52,8 @@ const uint8_t *pyi_copy_at(const struct pyi_copy *copy, size_t index, pyi_addr a
 struct pyi_place {
     pyi_addr address;
     uint32_t length;
-    uint32_t round; /* last round that used it */
+    uint32_t round; /* last round that used it ... */
+    uint32_t hot;   /* ... and the last one that used it for the moving part of a stack */
 };
 
 /** Places of one thread, sorted by address unless `dirty`. Zero-initialise. */
@@ -67,15 +68,20 @@ void pyi_places_deinit(struct pyi_places *places);
 bool pyi_places_use(struct pyi_places *places, pyi_addr address, uint32_t length, uint32_t round);
 /** Forgets what was not used since `oldest`, then sorts. */
 void pyi_places_trim(struct pyi_places *places, uint32_t oldest);
-/** Adds all places to the copy; neighbours less than a page apart become one piece, which costs
- *  less than two. `*first` and `*count` get the pieces, sorted by address. */
-int pyi_places_plan(struct pyi_places *places, struct pyi_copy *copy, size_t *first, size_t *count,
-                    struct pyi_error *err) PYI_MUST_CHECK;
+/** The same for the moving part of a stack. */
+bool pyi_places_heat(struct pyi_places *places, pyi_addr address, uint32_t length, uint32_t round);
+/** Adds all places that were hot in round `since` or later (0: all) to the copy; neighbours less
+ *  than a page apart become one piece, which costs less than two. `*first` and `*count` get the
+ *  pieces, sorted by address. */
+int pyi_places_plan(struct pyi_places *places, uint32_t since, struct pyi_copy *copy, size_t *first,
+                    size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
 
 /** The part of a copy that belongs to one thread. Runs of pieces, by number. */
 struct pyi_view {
     struct pyi_copy *copy;
     size_t state, state_again; /* the thread state, read first and last */
+    bool narrow;               /* only what lies above the part of the last stack that stands */
+    bool entire;               /* ... which is all of the data stack */
     size_t chunks, chunk_count;
     size_t places, place_count;
     size_t objects, object_count;

@@ -31,6 +31,7 @@
 #define PYI_RETRIES          3
 #define PYI_MARK_ROUNDS      8  /* every so many rounds the places in use are marked ... */
 #define PYI_FORGET_ROUNDS    16 /* ... and those not marked for so long are forgotten */
+#define PYI_KEEP_ROUNDS      64 /* the same for places that only whole reads use */
 
 struct pyi_cpython {
     struct pyi_memory *memory;

@@ -18,6 +18,8 @@
 
 #define LIST_WINDOW   4096u
 #define NAMES_SECONDS 1.0
+#define LIST_ROUNDS   16 /* rounds between two looks at lists that seem to stay ... */
+#define LIST_MOVING   16 /* ... and rounds for which they are followed after they changed */
 #define NAMES_AT_ONCE 16 /* named threads whose names are read again in one round */
 #define LONGEST_WAIT  10 /* rounds between two questions for one thread, as a power of two */
 
@@ -32,9 +34,9 @@ static void tracked_free(struct pyi_tracked *thread)
     pyi_places_deinit(&thread->places);
     pyi_places_deinit(&thread->objects);
     free(thread->frames);
-    free(thread->last);
+    free(thread->room);
+    pyi_join_deinit(&thread->join);
     free(thread->entries);
-    free(thread->work);
     free(thread);
 }
 
@@ -53,13 +55,18 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_threads *threads = &python->threads;
-    int rc =
-        pyi_copy_add(&python->copy, python->runtime.address + layout->runtime_interpreters_head, 8,
-                     0, &threads->runtime_piece, err);
+    int rc = 0;
+    threads->listed = python->round % LIST_ROUNDS == 0 || python->round <= threads->list_until;
+    threads->runtime_piece = PYI_NO_PIECE;
+    if (threads->listed)
+        rc =
+            pyi_copy_add(&python->copy, python->runtime.address + layout->runtime_interpreters_head,
+                         8, 0, &threads->runtime_piece, err);
+    bool wanted = threads->listed || pyi_has_field(layout->interp_code_generation);
     for (size_t i = 0; rc == 0 && i < threads->interp_count; i++) {
         struct pyi_interp *interp = &threads->interps[i];
         interp->piece = PYI_NO_PIECE;
-        if (interp->seen + 1 == python->round)
+        if (wanted && interp->seen + 1 == python->round)
             rc = pyi_copy_add(&python->copy, interp->address + python->interp_from,
                               python->interp_length, 0, &interp->piece, err);
     }
@@ -304,6 +311,10 @@ static void find_tid_again(struct pyi_cpython *python, struct pyi_tracked *threa
 int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
 {
     struct pyi_threads *threads = &python->threads;
+    if (pyi_join_lists_stay(python))
+        return 0;
+    if (!threads->listed)
+        threads->list_until = python->round + LIST_MOVING;
     int rc = list_once(python, false, err);
     /* A list that changed while it was copied: follow it link by link. */
     for (int i = 0; i < PYI_RETRIES && rc != 0 && !pyi_is_fatal(rc); i++)
@@ -312,8 +323,9 @@ int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
         return pyi_is_fatal(rc) ? rc : PYI_E_FAULT;
     /* Newest first in the target: oldest first here, so that the main thread is number 0. */
     for (size_t i = threads->found_count; i > 0; i--) {
-        const struct pyi_found *found = &threads->found[i - 1];
+        struct pyi_found *found = &threads->found[i - 1];
         struct pyi_tracked *thread = find_thread(python, found);
+        found->thread = thread;
         if (thread != NULL) {
             thread->seen = python->round;
             find_tid_again(python, thread, found);
@@ -325,6 +337,7 @@ int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
         rc = add_thread(python, found, err);
         if (rc != 0)
             return rc;
+        found->thread = threads->items[threads->count - 1];
     }
     for (size_t i = 0; i < threads->count; i++)
         threads->items[i]->shown.alive = threads->items[i]->seen == python->round;
@@ -551,6 +564,11 @@ static int name_all(struct pyi_cpython *python, struct pyi_error *err)
 
 int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err)
 {
+    bool waiting = python->threads.listed || python->round <= python->threads.list_until;
+    for (size_t i = 0; !waiting && i < python->threads.interp_count; i++)
+        waiting = someone_waits(python, i);
+    if (!waiting)
+        return 0;
     /* Hundreds of small objects that lie close together: page by page. */
     struct pyi_memory *memory = python->memory;
     pyi_memory_forget_pages(python->pages);

@@ -7,6 +7,7 @@
 
 #include "attach/attach.h"
 #include "attach/cpython/code.h"
+#include "attach/cpython/join.h"
 #include "attach/cpython/plan.h"
 #include "src/base/hash.h"
 
@@ -26,6 +27,7 @@ struct pyi_frame {
     bool sure;         /* nothing of it has changed since the last accepted sample */
     bool running;      /* 3.11-3.13: marked as executing; it waits in no Python call */
     bool emptied;      /* 3.13: its stack was given back */
+    bool raises;       /* 3.11-3.13: stands at a raise, to be left or to handle it itself */
     pyi_addr previous; /* link to the caller, 3.11+ */
     struct pyi_code_entry *entry;
     uint32_t entry_version;
@@ -33,6 +35,9 @@ struct pyi_frame {
     pyi_addr function; /* 3.11: the function that runs here */
     int32_t line;
     uint32_t class_name;
+    uint32_t shown; /* visible frames up to and including this one */
+    uint32_t owed;  /* edge of hidden frames that the next visible one answers for */
+    bool clean;     /* every call up to here is proven */
 };
 
 /** A data-stack chunk as the last samples saw it. */
@@ -66,12 +71,15 @@ struct pyi_tracked {
     bool planned; /* view belongs to this round */
 
     struct pyi_frame *frames, *last; /* top first: of this walk, of the last accepted one */
-    size_t frame_count, frame_capacity, last_count, last_capacity;
+    size_t frame_count, frame_capacity, last_count;
+    struct pyi_frame *room; /* `last` is its end: what stands stays where it is */
+    size_t room_capacity;
+    struct pyi_join join;
     bool truncated, last_truncated;
-    bool from_shim;                         /* 3.12+: above the top frame stands an entry from C */
-    const struct pyi_code *leaf;            /* C function the top frame is inside, NULL none */
-    struct pyi_stack_entry *entries, *work; /* outermost first: delivered, being made */
-    size_t depth, entry_capacity, work_capacity;
+    bool from_shim;                  /* 3.12+: above the top frame stands an entry from C */
+    const struct pyi_code *leaf;     /* C function the top frame is inside, NULL none */
+    struct pyi_stack_entry *entries; /* outermost first, as delivered */
+    size_t depth, entry_capacity;
     bool delivered, lost;
 };
 
@@ -88,6 +96,7 @@ struct pyi_interp {
 
 /** What a walk along the lists found of one thread state. */
 struct pyi_found {
+    struct pyi_tracked *thread; /* NULL: none, or nobody yet */
     pyi_addr address;
     size_t interp;
     uint64_t ident, unique;
@@ -102,8 +111,10 @@ struct pyi_threads {
     size_t count, capacity;
     struct pyi_map by_address; /* newest record of a thread-state address -> index */
     size_t runtime_piece;
-    struct pyi_found *found; /* of this round */
+    struct pyi_found *found; /* of the last round that followed the lists */
     size_t found_count, found_capacity;
+    bool listed;         /* this round's copy holds the lists */
+    uint32_t list_until; /* lists are in every copy up to this round: they have just changed */
 };
 
 void pyi_threads_deinit(struct pyi_threads *threads);

@@ -202,19 +202,21 @@ static int check_edge(const struct pyi_frame *callee, const struct pyi_frame *ca
     return 0;
 }
 
-/* 3.11-3.13: whether the frame had returned when it was copied; its bytes stay as they were. A
- * frame that is left by an exception stands anywhere and is not recognised here. */
+/* 3.11-3.13: whether the frame had returned when it was copied; its bytes stay as they were. One
+ * that is left by an exception stands anywhere and is not recognised here. */
 static int check_popped(struct pyi_cpython *python, struct pyi_frame *frame, struct pyi_error *err)
 {
-    bool returns = false;
+    enum pyi_leaving leaving = PYI_LEAVING_NOT;
+    frame->raises = false;
     if (python->minor > 13 || frame->running)
         return 0;
     if (frame->emptied && frame->entry->has_locals)
         return torn(err, "the frame returned");
-    int rc = pyi_codes_returns(python, frame->entry,
+    int rc = pyi_codes_leaving(python, frame->entry,
                                (int64_t)((uint64_t)frame->instruction - frame->entry->start),
-                               &returns, err);
-    return rc == 0 && returns ? torn(err, "the frame returned") : rc;
+                               &leaving, err);
+    frame->raises = leaving == PYI_LEAVING_RAISES;
+    return rc == 0 && leaving == PYI_LEAVING_RETURNS ? torn(err, "the frame returned") : rc;
 }
 
 /* One frame of 3.11+ upon its accepted caller, NULL for the outermost. */
@@ -229,16 +231,27 @@ static int check_one(struct pyi_cpython *python, struct pyi_frame *frame,
     return rc;
 }
 
-/* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as running;
- * and one that has not begun calls none (an internal trampoline never begins). Such a frame was the
- * top when it was copied, whatever links to it. */
+/* 3.11-3.13: a frame that waits for a Python function it called itself is never marked as running
+ * and stands at no `raise`; and one that has not begun calls none (an internal trampoline never
+ * begins). Such a frame was the top when it was copied, whatever links to it. */
 static bool is_top(const struct pyi_frame *frame, const struct pyi_frame *callee)
 {
-    return !callee->from_c && (frame->running || (frame->hidden && frame->entry->code != NULL));
+    return !callee->from_c &&
+           (frame->running || frame->raises || (frame->hidden && frame->entry->code != NULL));
+}
+
+/* Up to 3.10 a generator that is left has lost its link to the caller, so that a chain copied at
+ * that moment ends there. One that C resumes with no frame below is believed the second time. */
+static bool ends_early(const struct pyi_cpython *python, const struct pyi_tracked *thread)
+{
+    return python->heap_frames && !thread->view.narrow && !thread->lost && !thread->truncated &&
+           thread->frame_count > 0 && thread->frames[thread->frame_count - 1].entry->is_generator;
 }
 
 int pyi_verify_chain(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
+    if (ends_early(python, thread))
+        return torn(err, "the chain ends at a generator");
     for (size_t i = thread->frame_count; i-- > 0;) {
         struct pyi_frame *frame = &thread->frames[i];
         int rc = 0;
@@ -383,18 +396,21 @@ static int walk_last(struct pyi_cpython *python, struct pyi_tracked *thread, str
 
 /* ---- one sample ------------------------------------------------------------------------------ */
 
-/* Compares the few code objects the plan added. */
-static void apply_checks(struct pyi_cpython *python, struct pyi_tracked *thread)
+/* Compares the few code objects the plan added. False when one is another by now. */
+static bool apply_checks(struct pyi_cpython *python, struct pyi_tracked *thread)
 {
     struct pyi_view *view = &thread->view;
+    bool good = true;
     for (size_t i = 0; i < view->code_count; i++) {
         struct pyi_code_entry *entry = thread->checks[i];
         const uint8_t *bytes =
             pyi_copy_at(view->copy, view->codes + i, entry->address, pyi_codes_window(python));
         if (bytes != NULL)
             pyi_codes_check(python, entry, bytes);
+        good &= entry->valid;
     }
     view->code_count = 0;
+    return good;
 }
 
 /* Accepts what was walked, as far as it holds. */
@@ -447,8 +463,10 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
     const uint8_t *state =
         pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
     *again = false;
-    if (state == NULL)
+    if (state == NULL) {
+        thread->window = 0; /* perhaps all but the base frame behind it is there */
         return pyi_error_set(err, PYI_E_FAULT, "thread state not mapped");
+    }
     if (pyi_load_u64(state + layout->tstate_interp) !=
         python->threads.interps[thread->interp].address)
         return torn(err, "thread state of another interpreter");
@@ -472,6 +490,41 @@ static int attempt(struct pyi_cpython *python, struct pyi_tracked *thread, bool 
     return rc;
 }
 
+/* A narrow copy: what is new is checked upon the frame it stands on. `*again`: read the whole. */
+static int attempt_narrow(struct pyi_cpython *python, struct pyi_tracked *thread, size_t *at,
+                          bool *again, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &python->layout;
+    const struct pyi_view *view = &thread->view;
+    const uint8_t *state =
+        pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
+    int rc = PYI_E_TORN;
+    bool walked = true;
+    *again = true;
+    bool good = apply_checks(python, thread);
+    if (good && state != NULL &&
+        pyi_load_u64(state + layout->tstate_interp) ==
+            python->threads.interps[thread->interp].address)
+        rc = pyi_join_walk(python, thread, at, &walked, err);
+    if (rc == 0) {
+        size_t count = thread->last_count;
+        uint32_t edge = thread->last[*at].edge;
+        thread->last_count = *at + 1; /* both stacks end at the frame that stands */
+        rc = settle(python, thread, err);
+        thread->last_count = count;
+        if (rc == 0)
+            thread->frames[thread->frame_count - 1].edge = edge;
+        /* See walk_again(). */
+        if (rc == 0 && !walked && python->minor <= 13 && !thread->frames[0].running)
+            rc = torn(err, "the top of the stack was not found");
+    }
+    if (rc == 0)
+        *again = false;
+    else if (!pyi_is_fatal(rc))
+        pyi_join_missed(python, thread);
+    return rc;
+}
+
 static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_error *err)
 {
     pyi_copy_reset(&python->again);
@@ -482,46 +535,46 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
     return rc;
 }
 
-/* Writes the visible frames outermost first and compares with the last delivered stack. */
-static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread,
+/* Writes the visible frames outermost first; the lowest ones, below the `fresh` topmost, were
+ * delivered before. */
+static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread, size_t fresh,
                    struct pyi_stack *out, struct pyi_error *err)
 {
-    size_t depth = 0;
-    if (!pyi_array_reserve(&thread->work, &thread->work_capacity, thread->frame_count + 2,
-                           sizeof(*thread->work)))
+    const struct pyi_frame *ground = fresh < thread->last_count ? &thread->last[fresh] : NULL;
+    size_t depth = ground != NULL ? ground->shown : 0, common = depth, old = thread->depth;
+    uint32_t edge = ground != NULL ? ground->owed : 0;
+    bool clean = ground == NULL || ground->clean, equal = true;
+    if (!pyi_array_reserve(&thread->entries, &thread->entry_capacity, depth + fresh + 2,
+                           sizeof(*thread->entries)))
         return pyi_error_nomem(err);
-    uint32_t edge = 0;
-    out->verified = python->repair;
-    for (size_t i = thread->frame_count; i > 0; i--) {
-        const struct pyi_frame *frame = &thread->frames[i - 1];
-        if (edge == 0)
-            edge = frame->edge; /* of a frame that is not shown: counts for the next one */
-        if (frame->hidden)
-            continue;
-        out->verified &= edge == 0;
-        thread->work[depth++] = (struct pyi_stack_entry){.code = frame->entry->code,
-                                                         .line = frame->line,
-                                                         .class_name = frame->class_name,
-                                                         .edge = edge};
-        edge = 0;
+    out->verified = python->repair && clean;
+    for (size_t i = fresh + (thread->leaf != NULL); i > 0; i--) {
+        struct pyi_stack_entry entry = {.code = thread->leaf};
+        if (i > (thread->leaf != NULL)) {
+            struct pyi_frame *frame = &thread->last[i - 1 - (thread->leaf != NULL)];
+            if (edge == 0)
+                edge = frame->edge; /* of a frame that is not shown: counts for the next one */
+            clean &= frame->edge == 0;
+            frame->clean = clean;
+            frame->shown = (uint32_t)(depth + !frame->hidden);
+            frame->owed = frame->hidden ? edge : 0;
+            if (frame->hidden)
+                continue;
+            out->verified &= edge == 0;
+            entry = (struct pyi_stack_entry){.code = frame->entry->code,
+                                             .line = frame->line,
+                                             .class_name = frame->class_name,
+                                             .edge = edge};
+            edge = 0;
+        }
+        struct pyi_stack_entry *then = &thread->entries[depth];
+        equal &= depth < old && then->code == entry.code && then->line == entry.line &&
+                 then->class_name == entry.class_name;
+        common += equal && common == depth && then->edge == entry.edge;
+        *then = entry;
+        depth++;
     }
-    if (thread->leaf != NULL)
-        thread->work[depth++] = (struct pyi_stack_entry){.code = thread->leaf};
-    size_t common = 0, equal = 0;
-    while (equal < depth && equal < thread->depth &&
-           thread->work[equal].code == thread->entries[equal].code &&
-           thread->work[equal].line == thread->entries[equal].line &&
-           thread->work[equal].class_name == thread->entries[equal].class_name) {
-        common += common == equal && thread->work[equal].edge == thread->entries[equal].edge;
-        equal++;
-    }
-    bool same = thread->delivered && !thread->lost && equal == depth && equal == thread->depth;
-    struct pyi_stack_entry *old = thread->entries;
-    size_t capacity = thread->entry_capacity;
-    thread->entries = thread->work;
-    thread->entry_capacity = thread->work_capacity;
-    thread->work = old;
-    thread->work_capacity = capacity;
+    bool same = thread->delivered && !thread->lost && equal && depth == old;
     thread->depth = depth;
     thread->delivered = true;
     out->status = same ? PYI_STACK_SAME : PYI_STACK_NEW;
@@ -559,21 +612,36 @@ static void watch_marks(struct pyi_cpython *python, struct pyi_tracked *thread)
     }
 }
 
-/* The accepted walk becomes what the next one is compared with. */
-static void remember(struct pyi_cpython *python, struct pyi_tracked *thread)
+/* Forgets places that no sample used for long. */
+static void trim_places(struct pyi_cpython *python, struct pyi_tracked *thread)
 {
-    struct pyi_frame *frames = thread->last;
-    size_t capacity = thread->last_capacity;
-    thread->last = thread->frames;
-    thread->last_count = thread->frame_count;
-    thread->last_capacity = thread->frame_capacity;
+    if (python->round % PYI_MARK_ROUNDS != 0 || python->round <= PYI_KEEP_ROUNDS)
+        return;
+    bool narrow = thread->view.narrow;
+    pyi_places_trim(&thread->places,
+                    python->round - (narrow ? PYI_KEEP_ROUNDS : PYI_FORGET_ROUNDS));
+    pyi_places_trim(&thread->objects, python->round - PYI_FORGET_ROUNDS);
+}
+
+/* The walk was accepted: names what it calls, keeps it, and hands it out. `at`: the part of the last
+ * stack it stands on. */
+static int accept(struct pyi_cpython *python, struct pyi_tracked *thread, size_t at,
+                  struct pyi_stack *out, struct pyi_error *err)
+{
+    bool narrow = thread->view.narrow;
+    size_t fresh = thread->frame_count - narrow;
+    watch_marks(python, thread);
+    int rc = pyi_leaf_find(python, thread, &thread->leaf, err);
+    if (rc == 0)
+        rc = narrow ? pyi_join_accept(python, thread, at, err)
+                    : pyi_join_accept_whole(python, thread, err);
+    if (rc != 0)
+        return rc;
     thread->last_truncated = thread->truncated;
-    thread->frames = frames;
-    thread->frame_capacity = capacity;
-    if (python->round % PYI_MARK_ROUNDS == 0 && python->round > PYI_FORGET_ROUNDS) {
-        pyi_places_trim(&thread->places, python->round - PYI_FORGET_ROUNDS);
-        pyi_places_trim(&thread->objects, python->round - PYI_FORGET_ROUNDS);
-    }
+    rc = deliver(python, thread, fresh, out, err);
+    thread->lost = false;
+    trim_places(python, thread);
+    return rc;
 }
 
 int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
@@ -581,6 +649,7 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
 {
     int rc = PYI_E_TORN, corrections = 0;
     uint8_t attempts = 0;
+    size_t at = 0;
     bool read = thread->planned, second = false;
     if (read)
         thread->view.extras = thread->view.copy->count;
@@ -593,7 +662,8 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
                 return rc;
         }
         read = false;
-        rc = attempt(python, thread, attempts == PYI_RETRIES, &again, err);
+        rc = thread->view.narrow ? attempt_narrow(python, thread, &at, &again, err)
+                                 : attempt(python, thread, attempts == PYI_RETRIES, &again, err);
         if (pyi_is_fatal(rc))
             return rc;
         second |= again || thread->view.copy->count != thread->view.extras;
@@ -602,17 +672,8 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
     }
     python->mispredicted += second;
     out->attempts = attempts;
-    if (rc == 0) {
-        watch_marks(python, thread);
-        rc = pyi_leaf_find(python, thread, &thread->leaf, err);
-        if (rc != 0)
-            return rc;
-        rc = deliver(python, thread, out, err);
-        thread->lost = false;
-        if (rc == 0)
-            remember(python, thread);
-        return rc;
-    }
+    if (rc == 0)
+        return accept(python, thread, at, out, err);
     thread->lost = true;
     return 0;
 }

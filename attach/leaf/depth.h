@@ -61,6 +61,8 @@ struct pyi_call_site {
     int16_t depth; /* before it, -1 not known (never reached, or the ways to it disagree) */
     int16_t other; /* 3.8 only: a second depth that is possible, the larger one; -1 none */
     uint8_t role, opcode;
+    uint8_t dull; /* of leaf.c: looks at it so far ... */
+    bool lively;  /* ... and whether one has found a C function */
 };
 
 /**

@@ -22,6 +22,7 @@
 #define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
 #define RETRY_ROUNDS    64    /* most rounds between two tries of unreadable code */
 #define SELF_SURE       8 /* selves of one type in a row, after which one in so many is checked */
+#define DULL            8 /* looks at a call, none a C function, after which one in so many is made */
 #define MAX_FOLLOW      4 /* bound methods, partials, wrappers inside one another */
 #define MAX_STACK_BYTES 65536
 #define MAX_PREDICTED   8192
@@ -167,7 +168,7 @@ static int frame_window(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (bytes == NULL) {
         size_t piece;
         if (frame->chunk == 0 && length <= MAX_PREDICTED &&
-            !pyi_places_use(&thread->places, frame->address, (uint32_t)length, python->round))
+            !pyi_places_heat(&thread->places, frame->address, (uint32_t)length, python->round))
             return pyi_error_nomem(err);
         int rc = pyi_copy_add(view->copy, frame->address, length, 0, &piece, err);
         if (rc == 0)
@@ -474,7 +475,7 @@ static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, p
 /* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
  * it is of no interest, and `call->callable` is 0. */
 static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call *call,
-                   struct callable **out, struct pyi_error *err)
+                   bool dull, struct callable **out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_leaves *leaves = python->leaves;
@@ -486,6 +487,10 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     *out = NULL;
     if (pyi_map_get(&leaves->callables, call->callable, &value))
         it = (struct callable *)(uintptr_t)value;
+    if (it == NULL && dull) {
+        call->callable = 0;
+        return 0;
+    }
     int rc = read_header(python, thread, call->callable, it, header, &fresh, err);
     if (rc == 0 && !(fresh && (it == NULL || !identical(it, header)))) {
         it->checked = fresh ? python->round : it->checked;
@@ -555,14 +560,15 @@ static int label_for_self(struct pyi_cpython *python, struct callable *it, pyi_a
     return 0;
 }
 
+/* `dull`: what is not known need not be looked at. */
 static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call call,
-                     const struct pyi_code **leaf, struct pyi_error *err)
+                     bool dull, const struct pyi_code **leaf, struct pyi_error *err)
 {
     for (int i = 0; i < MAX_FOLLOW; i++) {
         struct callable *it;
         if (!pyi_addr_plausible(call.callable))
             return 0;
-        int rc = look_at(python, thread, &call, &it, err);
+        int rc = look_at(python, thread, &call, dull, &it, err);
         if (rc != 0)
             return rc;
         if (it == NULL)
@@ -599,17 +605,17 @@ static int open_leaves(struct pyi_cpython *python, struct pyi_error *err)
 }
 
 /* The call the frame stands at, NULL when it stands elsewhere. */
-static const struct pyi_call_site *site_of(const struct pyi_cpython *python,
-                                           const struct pyi_frame *frame,
-                                           const struct leaf_code *code)
+static struct pyi_call_site *site_of(const struct pyi_cpython *python,
+                                     const struct pyi_frame *frame, const struct leaf_code *code)
 {
     int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->entry->start) / 2
                    : python->minor == 10 ? frame->instruction
                                          : frame->instruction / 2;
     if (unit < 0 || unit > UINT32_MAX)
         return NULL;
-    return pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit,
-                            python->heap_frames);
+    const struct pyi_call_site *site =
+        pyi_call_site_at(code->calls.sites, code->calls.count, (uint32_t)unit, python->heap_frames);
+    return site != NULL ? &code->calls.sites[site - code->calls.sites] : NULL;
 }
 
 static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
@@ -620,7 +626,7 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
     int rc = know_code(python, thread->frames[0].entry, &code, err);
     if (rc != 0 || code == NULL)
         return rc;
-    const struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
+    struct pyi_call_site *site = site_of(python, &thread->frames[0], code);
     if (site == NULL || (site->depth < 0 && python->minor < 14))
         return 0;
     if (site->role == PYI_ROLE_OPERATION) {
@@ -640,9 +646,17 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
         window.depth = (size_t)site->other;
         second = pyi_call_find(python->minor, site, window.bytes + window.base, window.depth);
     }
-    rc = name_call(python, thread, first, leaf, err);
+    /* Where no C function was ever called, what stands there is mostly what a Python function
+     * returned: an object never seen before, not worth a read in every sample. */
+    bool dull = !site->lively && site->dull >= DULL && site->dull++ % DULL != 0;
+    rc = name_call(python, thread, first, dull, leaf, err);
     if (rc == 0 && *leaf == NULL && second.callable != 0)
-        rc = name_call(python, thread, second, leaf, err);
+        rc = name_call(python, thread, second, dull, leaf, err);
+    site->lively |= *leaf != NULL;
+    if (site->dull < DULL)
+        site->dull++;
+    else if (site->dull == UINT8_MAX)
+        site->dull = DULL;
     return rc;
 }
 

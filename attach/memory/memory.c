@@ -232,26 +232,3 @@ void pyi_memory_forget_pages(struct pyi_memory *memory)
     pyi_map_clear(&pages->slots);
     pages->count = 0;
 }
-
-/* The targets are little-endian as we are: a 64-bit reader reads only its own machine's
- * processes. memcpy because a local copy may start anywhere. */
-uint64_t pyi_load_u64(const void *at)
-{
-    uint64_t value;
-    memcpy(&value, at, sizeof(value));
-    return value;
-}
-
-uint32_t pyi_load_u32(const void *at)
-{
-    uint32_t value;
-    memcpy(&value, at, sizeof(value));
-    return value;
-}
-
-int32_t pyi_load_i32(const void *at)
-{
-    int32_t value;
-    memcpy(&value, at, sizeof(value));
-    return value;
-}

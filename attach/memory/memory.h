@@ -11,6 +11,7 @@
 
 #include <pyinstrument/error.h>
 #include <pyinstrument/types.h>
+#include <string.h>
 #include <sys/types.h>
 
 typedef uint64_t pyi_addr;
@@ -70,9 +71,27 @@ int pyi_memory_load_pages(struct pyi_memory *pages, const pyi_addr *addresses, s
                           struct pyi_error *err) PYI_MUST_CHECK;
 void pyi_memory_forget_pages(struct pyi_memory *pages);
 
-/** Little-endian loads from a local copy. */
-uint64_t pyi_load_u64(const void *at);
-uint32_t pyi_load_u32(const void *at);
-int32_t pyi_load_i32(const void *at);
+/** Little-endian loads from a local copy, which may start anywhere. The targets are little-endian
+ *  as we are: a 64-bit reader reads only its own machine's processes. */
+static inline uint64_t pyi_load_u64(const void *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+static inline uint32_t pyi_load_u32(const void *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+static inline int32_t pyi_load_i32(const void *at)
+{
+    int32_t value;
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
 
 #endif

@@ -37,11 +37,19 @@ PYI_API int pyi_render_options_set(struct pyi_render_options *options, const cha
 PYI_API int pyi_render_options_set_text(struct pyi_render_options *options, const char *key,
                                         const char *value, struct pyi_error *err) PYI_MUST_CHECK;
 
+/**
+ * The session that reports compare with, NULL for none; borrowed until the options are freed. Only
+ * for renderers with PYI_RENDERER_DIFF.
+ */
+PYI_API void pyi_render_options_set_base(struct pyi_render_options *options,
+                                         struct pyi_session *base);
+
 enum pyi_renderer_flags {
     PYI_RENDERER_BINARY = 1, /* refuses a terminal */
     PYI_RENDERER_TREE = 2,   /* builds a call tree: takes processor_options, show_all, timeline */
     PYI_RENDERER_TEXT = 4,   /* takes unicode and color from the terminal */
     PYI_RENDERER_OURS = 8,   /* not a format of upstream's */
+    PYI_RENDERER_DIFF = 16,  /* can compare with another session */
 };
 
 struct pyi_renderer {

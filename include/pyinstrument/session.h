@@ -209,6 +209,12 @@ PYI_API struct pyi_text pyi_session_shorten_path(struct pyi_session *session, st
  */
 PYI_API bool pyi_session_paths_failed(struct pyi_session *session);
 
+/**
+ * The path lies below one of the session's sys_prefixes: its code is a library's, by upstream's
+ * rule.
+ */
+PYI_API bool pyi_session_is_library_path(const struct pyi_session *session, struct pyi_text path);
+
 /* ---- store of recent sessions ------------------------------------------------------------ */
 
 /**

@@ -9,6 +9,7 @@
 #include "src/base/output.h"
 
 #include "src/base/error.h"
+#include "src/base/invoker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -148,6 +149,7 @@ struct pyi_file {
     char *path;      /* final name, symbolic links resolved */
     char *temporary; /* NULL: written directly */
     int fd;
+    bool ours;  /* made with our own rights: those of the user behind sudo were not enough */
     bool stale; /* written directly, and what the file held before is still in it */
 };
 
@@ -257,7 +259,7 @@ static int file_open(struct pyi_file *file, const char *path, struct pyi_error *
     if (dangling || own_descriptor(path) >= 0 || (exists && !S_ISREG(old.st_mode)))
         return open_direct(file, path, err);
     /* An existing file that must not be written is not replaced behind its owner's back. */
-    if (exists && access(path, W_OK) != 0)
+    if (exists && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
         return pyi_error_os(err, errno, "cannot write %s", path);
     /* The rename shall replace the file a link points to and not the link. */
     file->path = exists ? realpath(path, NULL) : strdup(path);
@@ -272,13 +274,35 @@ static int file_open(struct pyi_file *file, const char *path, struct pyi_error *
     return code;
 }
 
+/* As the user behind sudo, in whose folder the file most likely lies; what only root may write is
+ * written by root, and given to that user when it is new. */
+static int open_for_invoker(struct pyi_file *file, const char *path, struct pyi_error *err)
+{
+    struct pyi_error reason = {0};
+    struct stat old;
+    struct pyi_guise guise = pyi_guise_on();
+    int code = file_open(file, path, &reason);
+    pyi_guise_off(&guise);
+    if (code && guise.worn && folder_refuses(reason.os_errno)) {
+        const bool exists = stat(path, &old) == 0;
+        free(file->path);
+        *file = (struct pyi_file){.fd = -1, .ours = true};
+        code = file_open(file, path, &reason);
+        if (!code && !exists)
+            pyi_guise_give(file->fd);
+    }
+    if (code && err)
+        *err = reason;
+    return code;
+}
+
 int pyi_file_create(const char *path, struct pyi_file **out, struct pyi_error *err)
 {
     struct pyi_file *file = calloc(1, sizeof(*file));
     if (!file)
         return pyi_error_nomem(err);
     file->fd = -1;
-    int code = file_open(file, path, err);
+    int code = open_for_invoker(file, path, err);
     if (code) {
         file_free(file);
         return code;
@@ -352,10 +376,14 @@ int pyi_file_commit(struct pyi_file *file, struct pyi_error *err)
     file->fd = -1;
     if (close(fd) != 0 && errno != EINTR && !code)
         code = pyi_error_os(err, errno, "cannot write %s", file->path);
+    struct pyi_guise guise = {.worn = false};
+    if (!file->ours)
+        guise = pyi_guise_on();
     if (!code && file->temporary)
         code = replace_final(file, err);
     if (code && file->temporary)
         unlink(file->temporary);
+    pyi_guise_off(&guise);
     file_free(file);
     return code;
 }

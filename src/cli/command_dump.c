@@ -549,7 +549,10 @@ static int open_target(struct dump *dump, struct pyi_error *err)
         target.log.context = dump->console->stream;
     }
     const struct pyi_sysinfo *sys = NULL;
-    int code = pyi_target_open((pid_t)options->numbers[PYI_OPT_PID], &target, &dump->target, err);
+    const char *core = options->values[PYI_OPT_CORE];
+    int code =
+        core ? pyi_target_open_core(core, &target, &dump->target, err)
+             : pyi_target_open((pid_t)options->numbers[PYI_OPT_PID], &target, &dump->target, err);
     if (code == 0 && !(dump->look = pyi_look_new(dump->target)))
         code = pyi_error_nomem(err);
     if (code == 0)
@@ -642,7 +645,7 @@ int pyi_command_dump(const struct pyi_console *console)
         status = pyi_failure_print(console, &error, NULL);
     } else if (options->values[PYI_OPT_THREAD] && dump.count == 0) {
         status = pyi_failure_say(console, "no-samples", "no thread of process %d is called so",
-                                 (int)options->numbers[PYI_OPT_PID]);
+                                 (int)pyi_target_info(dump.target)->pid);
     }
     dump_deinit(&dump);
     return status;

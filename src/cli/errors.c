@@ -7,7 +7,7 @@
  * Templates: {command} the command line as given; {command:OPTION} the same with OPTION put
  * first; {sudo} the same as root with our PATH; {child} the first process id in the note;
  * {command-child} the command line for that process; {command-pid} the command line with --pid
- * for a number that stands where none belongs; {command-svg} the same report as an image; {start}
+ * for a number that stands where none belongs; {start}
  * how to start the target's program under us; {pid}. A template whose fact is unknown is left out.
  */
 #include "src/cli/errors.h"
@@ -54,6 +54,12 @@ static const struct pyi_error_row rows[] = {
     {.slug = "kernel-thread", .status = PYI_EXIT_TARGET},
     {.slug = "not-python", .status = PYI_EXIT_TARGET, .tries = {"{command-child}"}},
     {.slug = "python-not-ready", .status = PYI_EXIT_TARGET, .tries = {"{command:--wait=30}"}},
+    {.slug = "core-bad", .status = PYI_EXIT_FAILURE,
+     .note = "gcore PID makes one of a process that goes on running"},
+    {.slug = "core-no-file", .status = PYI_EXIT_TARGET,
+     .tries = {"{command:--libpython=FILE}   # a copy of it, of the same name"}},
+    {.slug = "core-no-python", .status = PYI_EXIT_TARGET,
+     .tries = {"{command:--debug=attach}   # what was looked for"}},
     {.slug = "no-symbols", .status = PYI_EXIT_TARGET,
      .tries = {"{command:--debug=attach}   # what was looked for", "{command:--libpython=FILE}"}},
     {.slug = "version-old", .status = PYI_EXIT_TARGET,
@@ -81,9 +87,6 @@ static const struct pyi_error_row rows[] = {
     {.slug = "renderer-unknown", .status = PYI_EXIT_FAILURE},
     {.slug = "render-failed", .status = PYI_EXIT_FAILURE},
     {.slug = "description-bad", .status = PYI_EXIT_FAILURE},
-    {.slug = "renderer-html", .status = PYI_EXIT_FAILURE,
-     .note = "flamegraph is an image that a browser shows, with search; speedscope is for www.speedscope.app",
-     .tries = {"{command-svg}"}},
     {.slug = "usage", .status = PYI_EXIT_USAGE, .tries = {"{command-pid}", "pyinstrument --help"}},
 };
 /* clang-format on */
@@ -254,44 +257,6 @@ static bool command_pid(const struct pyi_options *options, struct pyi_strbuf *ou
     return true;
 }
 
-/* "report.html" to "report.svg" */
-static void put_image_name(struct pyi_strbuf *out, const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    const char *dot = strrchr(slash ? slash : name, '.');
-    struct pyi_strbuf image = {0};
-    pyi_strbuf_append(&image, name, dot ? (size_t)(dot - name) : strlen(name));
-    pyi_strbuf_string(&image, ".svg");
-    quoted(out, pyi_strbuf_get(&image).data);
-    pyi_strbuf_deinit(&image);
-}
-
-/* The command line for an SVG in place of a page. */
-static bool command_svg(const struct pyi_options *options, struct pyi_strbuf *out)
-{
-    const enum pyi_option_id replaced[] = {PYI_OPT_OUTFILE, PYI_OPT_RENDERER, PYI_OPT_HTML,
-                                           PYI_OPT_OPEN};
-    const char *name = options->values[PYI_OPT_OUTFILE];
-    quoted(out, options->argc > 0 ? options->argv[0] : "pyinstrument");
-    quoted(out, "-o");
-    put_image_name(out, name ? name : "report");
-    for (int i = 1; i < options->argc; i++) {
-        const char *word = options->argv[i];
-        bool skip = false, separate = false;
-        for (size_t n = 0; n < sizeof(replaced) / sizeof(replaced[0]); n++) {
-            if (!pyi_options_given(options, replaced[n]) || options->position[replaced[n]] != i)
-                continue;
-            skip = replaced[n] != PYI_OPT_OPEN;
-            const char *value = options->values[replaced[n]];
-            separate = value && i + 1 < options->argc && options->argv[i + 1] == value;
-        }
-        if (!skip)
-            quoted(out, word);
-        i += separate;
-    }
-    return true;
-}
-
 static bool expand_key(const struct pyi_options *options, const struct pyi_error *error,
                        const char *key, struct pyi_strbuf *out)
 {
@@ -305,8 +270,6 @@ static bool expand_key(const struct pyi_options *options, const struct pyi_error
         return child_of(error, child) && command_line(options, NULL, child, out);
     if (strcmp(key, "command-pid") == 0)
         return command_pid(options, out);
-    if (strcmp(key, "command-svg") == 0)
-        return command_svg(options, out);
     if (strcmp(key, "sudo") == 0) {
         pyi_strbuf_string(out, "sudo env \"PATH=$PATH\" ");
         return command_line(options, NULL, NULL, out);

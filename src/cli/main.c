@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* pyinstrument: reads the command line, picks the command, returns its status. */
+#include "src/base/invoker.h"
 #include "src/cli/commands.h"
 #include "src/cli/options/options.h"
 #include "src/cli/terminal.h"
@@ -21,10 +22,14 @@ static const struct command commands[] = {
     {PYI_OPTIONS, pyi_command_launch},        {PYI_OPT_PID, pyi_command_attach},
     {PYI_OPT_DIAGNOSE, pyi_command_diagnose}, {PYI_OPT_LIST_PREV, pyi_command_list},
     {PYI_OPT_DUMP, pyi_command_dump},         {PYI_OPT_PS, pyi_command_ps},
+    {PYI_OPT_CORE, pyi_command_dump},
 };
 
 static bool asked_for(const struct pyi_options *options, const struct command *command)
 {
+    /* --core is a --dump of another thing, which may be said or not. */
+    if (command->trigger == PYI_OPT_DUMP && pyi_options_given(options, PYI_OPT_CORE))
+        return false;
     /* With --dump the process is what to look at, not what to record. */
     if (command->trigger == PYI_OPT_PID && pyi_options_given(options, PYI_OPT_DUMP))
         return false;
@@ -71,10 +76,10 @@ static const char *name_of(enum pyi_option_id id, char out[40])
 static int too_many(const struct pyi_console *console, const struct command *first,
                     const struct command *second)
 {
-    const bool upstream_only = second->trigger != PYI_OPT_PID &&
-                               second->trigger != PYI_OPT_DIAGNOSE &&
-                               second->trigger != PYI_OPT_LIST_PREV &&
-                               second->trigger != PYI_OPT_DUMP && second->trigger != PYI_OPT_PS;
+    const bool upstream_only =
+        second->trigger != PYI_OPT_PID && second->trigger != PYI_OPT_DIAGNOSE &&
+        second->trigger != PYI_OPT_LIST_PREV && second->trigger != PYI_OPT_DUMP &&
+        second->trigger != PYI_OPT_PS && second->trigger != PYI_OPT_CORE;
     if (upstream_only)
         return pyi_usage_print(console, "You can only specify one of --load, --load-prev, -m, or "
                                         "script arguments");
@@ -105,7 +110,8 @@ static int check_dump(const struct pyi_console *console, const struct command *c
                                                 PYI_OPT_DUMP_IMAGE};
     const struct pyi_options *options = console->options;
     char name[40];
-    const bool dump = command->trigger == PYI_OPT_DUMP;
+    const bool core = command->trigger == PYI_OPT_CORE;
+    const bool dump = command->trigger == PYI_OPT_DUMP || core;
     for (size_t i = 0; !dump && i < sizeof(own) / sizeof(own[0]); i++) {
         if (pyi_options_given(options, own[i]))
             return pyi_usage_print(console, "%s needs --dump", name_of(own[i], name));
@@ -115,7 +121,10 @@ static int check_dump(const struct pyi_console *console, const struct command *c
             return pyi_usage_print(console, "%s cannot be combined with --dump",
                                    name_of(others[i], name));
     }
-    if (dump && !pyi_options_given(options, PYI_OPT_PID))
+    if (core && pyi_options_given(options, PYI_OPT_REPEAT))
+        return pyi_usage_print(console, "--repeat cannot be combined with --core, which is of one "
+                                        "moment");
+    if (dump && !core && !pyi_options_given(options, PYI_OPT_PID))
         return pyi_usage_print(console, "--dump needs --pid");
     if (pyi_options_given(options, PYI_OPT_EVERY) && !pyi_options_given(options, PYI_OPT_REPEAT))
         return pyi_usage_print(console, "--every needs --repeat");
@@ -133,8 +142,9 @@ static int check_together(const struct pyi_console *console, const struct comman
     if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))
         return pyi_usage_print(console, "--open needs --outfile, the file to be opened");
     if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE &&
-        command->trigger != PYI_OPT_DUMP && command->trigger != PYI_OPT_PS)
-        return pyi_usage_print(console, "--json needs --diagnose, --dump or --ps");
+        command->trigger != PYI_OPT_DUMP && command->trigger != PYI_OPT_CORE &&
+        command->trigger != PYI_OPT_PS)
+        return pyi_usage_print(console, "--json needs --diagnose, --dump, --core or --ps");
     return check_dump(console, command);
 }
 
@@ -164,6 +174,7 @@ int main(int argc, char **argv)
 {
     /* Only characters follow the locale; numbers are written and read as in C. */
     setlocale(LC_CTYPE, "");
+    pyi_invoker_adopt();
     struct pyi_options options;
     struct pyi_error error = {0};
     struct pyi_surroundings around = pyi_surroundings_of(STDERR_FILENO);

@@ -5,32 +5,22 @@
  * Whether the session was loaded or just recorded makes no difference here. */
 #include "src/cli/report.h"
 #include "src/base/error.h"
+#include "src/base/invoker.h"
 #include "src/base/output.h"
 #include "src/base/text.h"
 #include "src/cli/progress.h"
 #include "src/cli/terminal.h"
+#include "src/render/options.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pyinstrument/frame.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static bool ends_with(const char *name, const char *ending)
-{
-    size_t length = strlen(name), size = strlen(ending);
-    return length > size && strcasecmp(name + length - size, ending) == 0;
-}
-
-/* Whether a page was asked for, which a build without that renderer must not answer with text. */
-static bool wants_page(const char *name, const char *outfile)
-{
-    if (name)
-        return strcmp(name, "html") == 0;
-    return outfile && (ends_with(outfile, ".html") || ends_with(outfile, ".htm"));
-}
 
 /* Name of the renderer by the rules of the command line: --html, -r, the outfile's ending, text. */
 static int choose_renderer(const struct pyi_console *console, struct pyi_report *report)
@@ -45,8 +35,6 @@ static int choose_renderer(const struct pyi_console *console, struct pyi_report 
         report->renderer = pyi_renderer_by_name(name);
     else if (report->outfile)
         report->renderer = pyi_renderer_by_path(report->outfile);
-    if (!report->renderer && wants_page(name, report->outfile))
-        return pyi_failure_say(console, "renderer-html", "this build has no HTML renderer");
     if (!report->renderer && !name)
         report->renderer = pyi_renderer_by_name("text");
     if (report->renderer)
@@ -273,6 +261,35 @@ static int refuse_options(const struct pyi_console *console, const struct pyi_re
     return status;
 }
 
+/* Names of the formats that can compare, for the message that this one cannot. */
+static int refuse_diff(const struct pyi_console *console, const struct pyi_renderer *renderer)
+{
+    struct pyi_strbuf able = {0};
+    const struct pyi_renderer *row;
+    for (size_t i = 0; (row = pyi_renderer_at(i)) != NULL; i++)
+        if (row->flags & PYI_RENDERER_DIFF)
+            pyi_strbuf_format(&able, "%s%s", able.length ? ", " : "", row->name);
+    int status = pyi_usage_print(console, "%s cannot show a comparison; --diff goes with -r %s",
+                                 renderer->name, pyi_strbuf_get(&able).data);
+    pyi_strbuf_deinit(&able);
+    return status;
+}
+
+/* The session of --diff: a file, else one of the store. */
+static int load_base(const struct pyi_console *console, struct pyi_report *report)
+{
+    const char *name = console->options->values[PYI_OPT_DIFF];
+    struct pyi_error error = {0}, ignored = {0};
+    if (!pyi_options_given(console->options, PYI_OPT_DIFF))
+        return 0;
+    if (!(report->renderer->flags & PYI_RENDERER_DIFF))
+        return refuse_diff(console, report->renderer);
+    if (pyi_session_load(name, &report->base, &error) &&
+        (error.os_errno != ENOENT || pyi_store_load(name, &report->base, &ignored)))
+        return pyi_failure_print(console, &error, "session-bad");
+    return 0;
+}
+
 int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out)
 {
     const struct pyi_options *options = console->options;
@@ -285,13 +302,20 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
         status = check_outfile(console, out->outfile);
     if (!status)
         status = check_patterns(console);
+    if (!status)
+        status = load_base(console, out);
     if (status)
         return status;
     struct pyi_error error = {0};
     if (build_options(options, out, &error))
         return pyi_failure_print(console, &error, "render-failed");
+    pyi_render_options_set_base(out->options, out->base);
     if (pyi_renderer_check(out->renderer, out->options, &error))
         return refuse_options(console, out->renderer, &error);
+    if (strcmp(out->renderer->name, "html") == 0 &&
+        (pyi_option_true(out->options, "show_all") || pyi_option_true(out->options, "timeline")))
+        pyi_warning_print(console, "show_all and timeline are deprecated with html and have no "
+                                   "effect: the page has them as views");
     if ((out->renderer->flags & PYI_RENDERER_BINARY) && !out->outfile && isatty(STDOUT_FILENO))
         return pyi_usage_print(console, "Can't write binary output to a terminal. Redirect to a "
                                         "file or use --outfile.");
@@ -302,6 +326,8 @@ void pyi_report_deinit(struct pyi_report *report)
 {
     pyi_render_options_free(report->options);
     report->options = NULL;
+    pyi_session_free(report->base);
+    report->base = NULL;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -368,6 +394,46 @@ static int write_stdout(const struct pyi_report *report, struct pyi_session *ses
     return render_to(report, session, pyi_sink_fd(&fd), lines, err);
 }
 
+static bool is_page(const struct pyi_report *report)
+{
+    return strcmp(report->renderer->name, "html") == 0;
+}
+
+static void open_page(const struct pyi_console *console, const char *path, bool silent)
+{
+    struct pyi_error error = {0};
+    if (pyi_browser_open(path, &error) && !silent)
+        pyi_warning_print(console, "%s; the report is in %s", error.message, path);
+}
+
+/* A page is of no use to a terminal: it becomes a file that is kept, and a browser shows it. That
+ * none is found is no failure, because the file's name is printed. */
+static int write_page(const struct pyi_console *console, const struct pyi_report *report,
+                      struct pyi_session *session, struct pyi_error *err)
+{
+    const char *folder = getenv("TMPDIR");
+    char path[PATH_MAX];
+    size_t lines = 0;
+    if (!folder || !folder[0])
+        folder = "/tmp";
+    int length = snprintf(path, sizeof(path), "%s/pyinstrument-XXXXXX.html", folder);
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return pyi_error_set(err, PYI_E_INVALID, "the name of the folder TMPDIR is too long");
+    PYI_CLEANUP(pyi_cleanup_close) int fd = mkostemps(path, (int)strlen(".html"), O_CLOEXEC);
+    if (fd < 0)
+        return pyi_error_os(err, errno, "cannot create a file in %s", folder);
+    pyi_guise_give(fd);
+    int code = render_to(report, session, pyi_sink_fd(&fd), &lines, err);
+    if (code) {
+        unlink(path);
+        return code;
+    }
+    open_page(console, path, true);
+    printf("stdout is a terminal, so saved profile output to %s\n", path);
+    fflush(stdout);
+    return PYI_OK;
+}
+
 /* Under our own header: on stderr, for a reader at the terminal only. */
 static void hint_aside(const struct pyi_console *console, const char *id, size_t lines)
 {
@@ -401,6 +467,19 @@ static void store_and_hint(const struct pyi_console *console, const struct pyi_r
            "\n",
            id);
     fflush(stdout);
+}
+
+/* A comparison shows a recording without holding it. */
+static void keep_compared(const struct pyi_console *console, const struct pyi_report *report,
+                          const struct pyi_session *session)
+{
+    struct pyi_error error = {0};
+    char id[32];
+    if (pyi_store_save(session, id, &error))
+        pyi_warning_print(console, "the session could not be stored: %s", error.message);
+    else if (!pyi_options_given(console->options, PYI_OPT_QUIET))
+        pyi_note_print(console, "the new session: pyinstrument --load-prev %s --diff %s", id,
+                       console->options->values[PYI_OPT_DIFF]);
 }
 
 struct wanted {
@@ -438,20 +517,15 @@ static void rescue(struct pyi_error *error, const struct pyi_session *session)
         pyi_error_note(error, "the recording is kept: pyinstrument --load %s", path);
 }
 
-static void open_outfile(const struct pyi_console *console, const char *path)
-{
-    struct pyi_error error = {0};
-    if (pyi_browser_open(path, &error))
-        pyi_warning_print(console, "%s; the report is in %s", error.message, path);
-}
-
 int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
                      struct pyi_session *session)
 {
     struct pyi_error error = {0};
     size_t lines = 0;
     int code = report->outfile ? write_file(report, session, &error)
-                               : write_stdout(report, session, &lines, &error);
+               : is_page(report) && isatty(STDOUT_FILENO) == 1
+                   ? write_page(console, report, session, &error)
+                   : write_stdout(report, session, &lines, &error);
     if (code && given_up(report))
         return PYI_EXIT_INTERRUPTED;
     if (code && error.os_errno == EPIPE && !report->outfile) {
@@ -465,10 +539,12 @@ int pyi_report_write(const struct pyi_console *console, const struct pyi_report 
         return pyi_failure_print(
             console, &error, report->outfile && error.os_errno ? "output-exists" : "render-failed");
     }
-    if (strcmp(report->renderer->name, "text") == 0 && !report->outfile)
+    if (strcmp(report->renderer->name, "text") == 0 && !report->outfile && !report->base)
         store_and_hint(console, report, session, lines);
+    if (report->base && report->recorded)
+        keep_compared(console, report, session);
     if (report->outfile && pyi_options_given(console->options, PYI_OPT_OPEN))
-        open_outfile(console, report->outfile);
+        open_page(console, report->outfile, false);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 struct pyi_report {
     const struct pyi_renderer *renderer;
     struct pyi_render_options *options;
+    struct pyi_session *base;                /* to compare with, NULL none */
     const char *outfile;                     /* NULL: standard output */
     const volatile sig_atomic_t *interrupts; /* writing is given up at the second; may be NULL */
     bool recorded; /* the session is nowhere else yet: it is kept when its report cannot be */

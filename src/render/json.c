@@ -8,6 +8,7 @@
 
 #include "src/base/error.h"
 #include "src/base/json_writer.h"
+#include "src/render/diff/diff.h"
 #include "src/render/options.h"
 #include <errno.h>
 #include <sys/random.h>
@@ -98,6 +99,8 @@ static void put_frames(struct writer *writer, const struct pyi_frame *root)
 static int render_json(struct pyi_session *session, const struct pyi_render_options *options,
                        const struct pyi_sink *sink, struct pyi_error *err)
 {
+    if (pyi_option_base(options))
+        return pyi_render_diff_json(session, options, sink, err);
     PYI_CLEANUP(pyi_cleanup_tree) struct pyi_tree *tree = NULL;
     int code = pyi_render_tree(session, options, 0, PYI_LIST_TEXT, &tree, err);
     if (code)
@@ -133,6 +136,6 @@ const struct pyi_renderer pyi_renderer_json = {
     .class_name = "JSONRenderer",
     .extensions = (const char *const[]){".json", NULL},
     .options = (const char *const[]){"show_all", "timeline", "processor_options", NULL},
-    .flags = PYI_RENDERER_TREE,
+    .flags = PYI_RENDERER_TREE | PYI_RENDERER_DIFF,
     .render = render_json,
 };

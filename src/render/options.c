@@ -14,6 +14,7 @@
 
 struct pyi_render_options {
     cJSON *map;
+    struct pyi_session *base; /* borrowed */
 };
 
 enum { NESTING = 64 };
@@ -37,6 +38,16 @@ void pyi_render_options_free(struct pyi_render_options *options)
         return;
     cJSON_Delete(options->map);
     free(options);
+}
+
+void pyi_render_options_set_base(struct pyi_render_options *options, struct pyi_session *base)
+{
+    options->base = base;
+}
+
+struct pyi_session *pyi_option_base(const struct pyi_render_options *options)
+{
+    return options ? options->base : NULL;
 }
 
 /* ---- values ---- */

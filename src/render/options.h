@@ -20,6 +20,9 @@ bool pyi_option_number(const struct pyi_render_options *options, const char *key
 /* Name of the option at a place in the order of setting, NULL past the end. */
 const char *pyi_option_name(const struct pyi_render_options *options, size_t index);
 
+/* The session to compare with, NULL for none. */
+struct pyi_session *pyi_option_base(const struct pyi_render_options *options);
+
 /* show_all, timeline and processor_options as processors take them; the texts are borrowed from
  * `options`. Errors: FORMAT (a value of a type that cannot serve). */
 int pyi_option_processors(const struct pyi_render_options *options,

@@ -7,6 +7,7 @@
 
 #include "src/base/error.h"
 #include "src/base/text.h"
+#include "src/render/diff/diff.h"
 #include "src/render/options.h"
 #include "src/render/rows.h"
 #include <math.h>
@@ -14,10 +15,10 @@
 #include <time.h>
 
 static const struct pyi_renderer *const rows[] = {
-    &pyi_renderer_text,       &pyi_renderer_json,     &pyi_renderer_speedscope,
-    &pyi_renderer_pyisession, &pyi_renderer_pstats,   &pyi_renderer_collapsed,
-    &pyi_renderer_pprof,      &pyi_renderer_chrome,   &pyi_renderer_gecko,
-    &pyi_renderer_flamegraph, &pyi_renderer_markdown,
+    &pyi_renderer_text,       &pyi_renderer_html,       &pyi_renderer_json,
+    &pyi_renderer_speedscope, &pyi_renderer_pyisession, &pyi_renderer_pstats,
+    &pyi_renderer_collapsed,  &pyi_renderer_pprof,      &pyi_renderer_chrome,
+    &pyi_renderer_gecko,      &pyi_renderer_flamegraph, &pyi_renderer_markdown,
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
@@ -78,11 +79,19 @@ int pyi_renderer_check(const struct pyi_renderer *renderer,
     const char *name;
     for (size_t i = 0; (name = pyi_option_name(options, i)); i++) {
         char safe[128];
-        if (!takes(renderer, name))
+        const bool compares = pyi_option_base(options) && !strcmp(name, "diff");
+        if (!compares && !takes(renderer, name))
             return pyi_error_set(err, PYI_E_INVALID,
                                  "%s.__init__() got an unexpected keyword argument '%s'",
                                  plain ? "FrameRenderer" : renderer->class_name,
                                  pyi_text_safe(pyi_text(name), safe, sizeof(safe)));
+    }
+    if (pyi_option_base(options)) {
+        if (!(renderer->flags & PYI_RENDERER_DIFF))
+            return pyi_error_set(err, PYI_E_INVALID, "%s cannot compare sessions", renderer->name);
+        int code = pyi_render_diff_check(options, err);
+        if (code)
+            return code;
     }
     return renderer->check ? renderer->check(options, err) : 0;
 }
@@ -91,9 +100,14 @@ int pyi_render(const struct pyi_renderer *renderer, struct pyi_session *session,
                const struct pyi_render_options *options, const struct pyi_sink *sink,
                struct pyi_error *err)
 {
+    struct pyi_session *base = pyi_option_base(options);
     (void)pyi_session_paths_failed(session);
+    if (base)
+        (void)pyi_session_paths_failed(base);
     int code = renderer->render(session, options, sink, err);
-    return !code && pyi_session_paths_failed(session) ? pyi_error_nomem(err) : code;
+    const bool failed =
+        pyi_session_paths_failed(session) || (base && pyi_session_paths_failed(base));
+    return !code && failed ? pyi_error_nomem(err) : code;
 }
 
 /* ---- shared by formats ---- */

@@ -6,6 +6,7 @@
 #include <pyinstrument/renderer.h>
 
 extern const struct pyi_renderer pyi_renderer_text;
+extern const struct pyi_renderer pyi_renderer_html;
 extern const struct pyi_renderer pyi_renderer_json;
 extern const struct pyi_renderer pyi_renderer_speedscope;
 extern const struct pyi_renderer pyi_renderer_pyisession;

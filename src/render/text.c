@@ -14,6 +14,7 @@
 #include "src/base/hash.h"
 #include "src/base/number.h"
 #include "src/base/output.h"
+#include "src/render/diff/diff.h"
 #include "src/render/options.h"
 #include <limits.h>
 #include <math.h>
@@ -459,6 +460,8 @@ static int decimals_for(const struct pyi_session *session)
 static int render_text(struct pyi_session *session, const struct pyi_render_options *options,
                        const struct pyi_sink *sink, struct pyi_error *err)
 {
+    if (pyi_option_base(options))
+        return pyi_render_diff_text(session, options, sink, err);
     PYI_CLEANUP(report_deinit)
     struct report report = {
         .session = session,
@@ -537,7 +540,7 @@ const struct pyi_renderer pyi_renderer_text = {
     .options = (const char *const[]){"show_all", "timeline", "processor_options", "unicode",
                                      "color", "flat", "time", "flat_time", "short_mode", "idle",
                                      "header", "colors", "width", "hyperlinks", NULL},
-    .flags = PYI_RENDERER_TREE | PYI_RENDERER_TEXT,
+    .flags = PYI_RENDERER_TREE | PYI_RENDERER_TEXT | PYI_RENDERER_DIFF,
     .check = check_text,
     .render = render_text,
 };

@@ -227,3 +227,14 @@ bool pyi_session_paths_failed(struct pyi_session *session)
     session->paths.failed = false;
     return failed;
 }
+
+bool pyi_session_is_library_path(const struct pyi_session *session, struct pyi_text path)
+{
+    size_t count = pyi_session_list_length(session, PYI_SESSION_SYS_PREFIXES);
+    for (size_t i = 0; i < count; i++) {
+        struct pyi_text prefix = pyi_session_list_item(session, PYI_SESSION_SYS_PREFIXES, i);
+        if (prefix.length <= path.length && !memcmp(prefix.data, path.data, prefix.length))
+            return true;
+    }
+    return false;
+}

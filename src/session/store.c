@@ -8,6 +8,7 @@
  */
 #include "src/base/array.h"
 #include "src/base/error.h"
+#include "src/base/invoker.h"
 #include "src/base/text.h"
 #include "src/session/session.h"
 #include <dirent.h>
@@ -26,7 +27,9 @@
 
 static int append_home(struct pyi_strbuf *path, struct pyi_error *err)
 {
-    const char *home = getenv("HOME");
+    const char *home = pyi_invoker_home();
+    if (!home)
+        home = getenv("HOME");
     if (home) {
         pyi_strbuf_string(path, home);
         return 0;
@@ -164,7 +167,7 @@ static int prune(const char *directory, struct pyi_error *err)
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
-int pyi_store_save(const struct pyi_session *session, char id[32], struct pyi_error *err)
+static int save(const struct pyi_session *session, char id[32], struct pyi_error *err)
 {
     char made[32];
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
@@ -181,6 +184,14 @@ int pyi_store_save(const struct pyi_session *session, char id[32], struct pyi_er
         code = pyi_session_save(session, path.data, err);
     if (!code)
         memcpy(id, made, sizeof(made));
+    return code;
+}
+
+int pyi_store_save(const struct pyi_session *session, char id[32], struct pyi_error *err)
+{
+    struct pyi_guise guise = pyi_guise_on();
+    int code = save(session, id, err);
+    pyi_guise_off(&guise);
     return code;
 }
 

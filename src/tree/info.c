@@ -70,22 +70,11 @@ static enum pyi_synthetic synthetic_kind(struct pyi_text text)
     return PYI_SYNTHETIC_NONE;
 }
 
-static bool below_prefix(const struct pyi_session *session, struct pyi_text path)
-{
-    size_t count = pyi_session_list_length(session, PYI_SESSION_SYS_PREFIXES);
-    for (size_t i = 0; i < count; i++) {
-        struct pyi_text prefix = pyi_session_list_item(session, PYI_SESSION_SYS_PREFIXES, i);
-        if (prefix.length <= path.length && !memcmp(prefix.data, path.data, prefix.length))
-            return true;
-    }
-    return false;
-}
-
 static enum pyi_origin origin_of(const struct pyi_identifier *identifier,
                                  const struct pyi_session *session)
 {
     struct pyi_text path = identifier->path;
-    if (identifier->synthetic || !path.length || below_prefix(session, path))
+    if (identifier->synthetic || !path.length || pyi_session_is_library_path(session, path))
         return PYI_ORIGIN_LIBRARY;
     if (path.data[0] != '<')
         return PYI_ORIGIN_APPLICATION;

@@ -152,9 +152,14 @@ def used(settings, command, home="/tmp", timeout=600, out=subprocess.DEVNULL,
 
 def helper(settings):
     """The compiled tests/bench/sampler.c."""
-    source = os.path.join(ROOT, "tests", "bench", "sampler.c")
+    return compiled(settings, "sampler")
+
+
+def compiled(settings, name):
+    """A program of this folder, linked with the library."""
+    source = os.path.join(ROOT, "tests", "bench", name + ".c")
     library = os.path.join(settings.build, "libpyinstrument.a")
-    program = os.path.join(settings.build, "tests", "bench", "sampler")
+    program = os.path.join(settings.build, "tests", "bench", name)
     if os.path.exists(program) and all(os.path.getmtime(program) > os.path.getmtime(file)
                                        for file in (source, library)):
         return program

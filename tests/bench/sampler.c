@@ -6,8 +6,9 @@
  *        sampler check PID SECONDS INTERVAL_NS FILE      impossible stacks; FILE: see read_legal()
  *        sampler timer SECONDS INTERVAL_NS               a bare absolute sleep loop
  *        sampler run FILE COMMAND...                     what a program used, into FILE
- * INTERVAL_NS 0 means flat out. Prints one line of JSON. Sessions are not involved: a sample here
- * is what the engine delivers, before anything is counted, parked or folded.
+ * INTERVAL_NS 0 means flat out. Prints one line of JSON. A sample counts as torn when what a session
+ * would keep of it is impossible: calls that found no proof by the end are folded there, with all
+ * above them; `raw` counts those that were impossible as delivered.
  */
 #include "attach/attach.h"
 #include "src/base/hash.h"
@@ -151,8 +152,19 @@ struct judge {
     size_t codes;
     uint64_t *inclusive;
     uint64_t *stamp;
-    uint64_t samples, torn, foreign_edges, edges;
+    uint64_t samples, torn, raw, folded, foreign_edges, edges;
     char first_torn[5][256];
+    struct doubt *doubts;
+    size_t doubt_count, doubt_capacity;
+    uint32_t *numbers; /* of the calls in doubt, all samples */
+    size_t number_count, number_capacity;
+};
+
+/* A sample with calls that were not proven when it was delivered, or an impossible one. */
+struct doubt {
+    size_t first, below, count; /* in `numbers`; the first `below` ones are under the bad call */
+    bool bad;
+    char text[256];
 };
 
 /* FILE: a line "N", N lines of names, then lines "CALLER CALLEE" by number; -1 as a caller: the
@@ -205,17 +217,64 @@ static uint16_t name_of(struct judge *judge, const struct pyi_code *code)
     return judge->by_code[code->id] == UNKNOWN ? UNKNOWN : judge->by_code[code->id] - 1;
 }
 
-static void note_torn(struct judge *judge, const struct pyi_stack *stack, size_t at)
+/* Room for one more element; the program ends when there is none. */
+static void *grown(void *array, size_t count, size_t *capacity, size_t size)
 {
-    if (judge->torn < 5) {
-        const struct pyi_code *below = at ? stack->entries[at - 1].code : NULL;
+    if (count < *capacity)
+        return array;
+    *capacity = *capacity * 2 + 1024;
+    array = realloc(array, *capacity * size);
+    if (!array)
+        abort();
+    return array;
+}
 
-        snprintf(judge->first_torn[judge->torn], sizeof(judge->first_torn[0]),
-                 "%.*s > %.*s at %zu of %zu", below ? (int)below->name.length : 1,
-                 below ? below->name.data : "-", (int)stack->entries[at].code->name.length,
-                 stack->entries[at].code->name.data, at, stack->depth);
+/* `bad` SIZE_MAX: nothing impossible in it. */
+static void note_doubt(struct judge *judge, const struct pyi_stack *stack, size_t bad)
+{
+    struct doubt doubt = {.first = judge->number_count, .bad = bad != SIZE_MAX};
+
+    for (size_t i = 0; i < stack->depth; i++) {
+        if (!stack->entries[i].edge)
+            continue;
+        judge->numbers =
+            grown(judge->numbers, judge->number_count, &judge->number_capacity, sizeof(uint32_t));
+        judge->numbers[judge->number_count++] = stack->entries[i].edge;
+        doubt.count++;
+        doubt.below += i <= bad;
     }
-    judge->torn++;
+    if (doubt.bad) {
+        const struct pyi_code *below = bad ? stack->entries[bad - 1].code : NULL;
+
+        judge->raw++;
+        snprintf(doubt.text, sizeof(doubt.text), "%.*s > %.*s at %zu of %zu",
+                 below ? (int)below->name.length : 1, below ? below->name.data : "-",
+                 (int)stack->entries[bad].code->name.length, stack->entries[bad].code->name.data,
+                 bad, stack->depth);
+    }
+    if (!doubt.bad && !doubt.count)
+        return;
+    judge->doubts = grown(judge->doubts, judge->doubt_count, &judge->doubt_capacity, sizeof(doubt));
+    judge->doubts[judge->doubt_count++] = doubt;
+}
+
+/* At the end the target knows what was proven. */
+static void settle_doubts(struct judge *judge, const struct pyi_target *target)
+{
+    for (size_t i = 0; i < judge->doubt_count; i++) {
+        const struct doubt *doubt = &judge->doubts[i];
+        size_t at = 0;
+
+        while (at < doubt->count &&
+               pyi_target_edge_proven(target, judge->numbers[doubt->first + at]))
+            at++;
+        judge->folded += at < doubt->count;
+        if (!doubt->bad || at < doubt->below)
+            continue;
+        if (judge->torn < 5)
+            memcpy(judge->first_torn[judge->torn], doubt->text, sizeof(doubt->text));
+        judge->torn++;
+    }
 }
 
 static void judge_stack(struct judge *judge, const struct pyi_stack *stack)
@@ -243,8 +302,8 @@ static void judge_stack(struct judge *judge, const struct pyi_stack *stack)
             bad = i;
         caller = callee;
     }
-    if (bad != SIZE_MAX)
-        note_torn(judge, stack, bad);
+    if (bad != SIZE_MAX || !stack->verified)
+        note_doubt(judge, stack, bad);
 }
 
 /* ---- slices -------------------------------------------------------------------------------- */
@@ -356,10 +415,13 @@ static int check(struct pyi_target *target, double seconds, int64_t interval, co
         return PYI_E_FORMAT;
     }
     int code = run_slice(target, seconds, interval, &judge, &slice, err);
+    settle_doubts(&judge, target);
     printf("{");
     print_slice(&slice);
-    printf(", \"torn\": %llu, \"edges\": %llu, \"foreign_edges\": %llu, \"first_torn\": [",
-           (unsigned long long)judge.torn, (unsigned long long)judge.edges,
+    printf(", \"torn\": %llu, \"raw\": %llu, \"folded\": %llu, \"edges\": %llu, "
+           "\"foreign_edges\": %llu, \"first_torn\": [",
+           (unsigned long long)judge.torn, (unsigned long long)judge.raw,
+           (unsigned long long)judge.folded, (unsigned long long)judge.edges,
            (unsigned long long)judge.foreign_edges);
     for (uint64_t i = 0; i < judge.torn && i < 5; i++)
         printf("%s\"%s\"", i ? ", " : "", judge.first_torn[i]);
@@ -369,6 +431,8 @@ static int check(struct pyi_target *target, double seconds, int64_t interval, co
                (unsigned long long)judge.inclusive[i]);
     printf("}}\n");
     pyi_intern_deinit(&judge.names);
+    free(judge.doubts);
+    free(judge.numbers);
     free(judge.legal);
     free(judge.root);
     free(judge.by_code);

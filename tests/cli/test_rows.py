@@ -4,7 +4,6 @@ import ast
 import glob
 import json
 import os
-import subprocess
 import zipfile
 
 import pytest
@@ -158,20 +157,56 @@ def test_a_map_replaces_the_patterns(tool):
     assert hidden == plain or hidden != replaced
 
 
+PAGE = "<!doctype html>"
+
+
 @covers("opt-html", "out-html")
-@pytest.mark.parametrize("words", [
-    ["-o", "out.html"], ["-oOUT.HTM"], ["-r", "html"], ["--html"], ["--html", "-r", "json"],
-    ["--html", "-o", "x.txt"], ["-r", "html", "-o", "x.json"],
+@pytest.mark.parametrize("words, name", [
+    (["-o", "out.html"], "out.html"), (["-oOUT.HTM"], "OUT.HTM"), (["-r", "html"], None),
+    (["--html"], None), (["--html", "-r", "json"], None), (["--html", "-o", "x.txt"], "x.txt"),
+    (["-r", "html", "-o", "x.json"], "x.json"),
 ])
-def test_no_page_and_no_text_in_its_place(tool, words):
+def test_a_page(tool, words, name):
     done = tool.run(*words, "--load", tool.session())
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.startswith("pyinstrument: error: this build has no HTML renderer\n")
-    command = next(line for line in done.stderr.splitlines() if line.startswith("  try:  "))[8:]
-    assert sorted(p.name for p in tool.folder.iterdir()) == ["s.pyisession"]
-    assert subprocess.run(["sh", "-c", command], cwd=tool.folder, env=tool.env).returncode == 0
-    (made,) = [p for p in tool.folder.iterdir() if p.suffix == ".svg"]
-    assert "<svg" in made.read_text()
+    assert done.returncode == 0 and done.stderr == ""
+    page = (tool.folder / name).read_text() if name else done.stdout
+    assert page.startswith(PAGE) and page.endswith("</script></body></html>")
+    assert name is None or done.stdout == ""
+    assert not tool.store.exists()  # neither kept nor a hint
+
+
+@covers("out-html", "env-browser")
+@pytest.mark.parametrize("browser", ["{0}/see", "no-such-browser"])
+def test_a_page_on_a_terminal(tool, browser):
+    (tool.folder / "tmp").mkdir()
+    tool.write("see", '#!/bin/sh\nprintf %s "$1" > seen\n', 0o755)
+    status, text = tool.terminal("-r", "html", "--load", tool.session(), env={
+        "BROWSER": browser.format(tool.folder), "TMPDIR": str(tool.folder / "tmp")})
+    assert status == 0
+    (page,) = (tool.folder / "tmp").iterdir()
+    assert text == f"stdout is a terminal, so saved profile output to {page}\n"
+    assert page.suffix == ".html" and page.read_text().startswith(PAGE)
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert (tool.folder / "seen").exists() == (browser != "no-such-browser")
+    if browser != "no-such-browser":
+        assert (tool.folder / "seen").read_text() == f"file://{page}"
+    assert not tool.store.exists()
+
+
+def test_a_page_without_a_place_for_it(tool):
+    status, text = tool.terminal("-r", "html", "--load", tool.session(),
+                                 env={"TMPDIR": str(tool.folder / "none"), "NO_COLOR": "1"})
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert text.startswith(f"pyinstrument: error: cannot create a file in {tool.folder}/none")
+
+
+def test_a_page_of_a_program(tool):
+    """A recording of our own, ended in the middle, with the source of what was busy."""
+    tool.write("s.py", BUSY + "burn(0.5)\nraise SystemExit(3)\n")
+    done = tool.run("--python", PYTHON, "-p", "source=app", "-o", "out.html", "s.py")
+    assert done.returncode == 3, done.stderr
+    page = (tool.folder / "out.html").read_text()
+    assert "burn  s.py:2" in page and "sum(range(200))" in page and '"stale":false' in page
 
 
 @covers("opt-unicode", "opt-color")

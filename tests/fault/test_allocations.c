@@ -279,6 +279,71 @@ static void options_and_patterns(void **state)
     }
 }
 
+/* The path's session compared with another one. */
+static int compare(const struct scenario *scenario, struct pyi_strbuf *out, struct pyi_error *err)
+{
+    SESSION session = NULL;
+    SESSION base = NULL;
+    __attribute__((cleanup(free_options))) struct pyi_render_options *options = NULL;
+    struct pyi_sink sink = pyi_sink_strbuf(out);
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/%s", getenv("PYI_FIXTURES"), files[0]);
+    int code = pyi_session_load(scenario->path, &session, err);
+    if (!code)
+        code = pyi_session_load(path, &base, err);
+    if (!code)
+        code = pyi_render_options_new(&options, err);
+    if (code)
+        return code;
+    pyi_render_options_set_base(options, base);
+    code = pyi_renderer_check(scenario->renderer, options, err);
+    return code ? code : pyi_render(scenario->renderer, session, options, &sink, err);
+}
+
+static void comparisons(void **state)
+{
+    const struct pyi_renderer *renderer;
+    for (size_t row = 0; (renderer = pyi_renderer_at(row)); row++)
+        for (size_t i = 0; i < FILES && (renderer->flags & PYI_RENDERER_DIFF); i++) {
+            char path[4096];
+            snprintf(path, sizeof(path), "%s/%s", getenv("PYI_FIXTURES"), files[i]);
+            print_message("# %s of %s compared\n", renderer->name, files[i]);
+            every_allocation(
+                &(struct scenario){.run = compare, .path = path, .renderer = renderer});
+        }
+}
+
+static void put_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A page with the text of functions from a file that is there. */
+static void source_text(void **state)
+{
+    static const char *const all[] = {"source", "all", NULL};
+    char session[4096 * 3];
+    char folder[4096];
+    assert_non_null(getcwd(folder, sizeof(folder)));
+    put_file("hot.py", "import os\n\ndef hot():\n    return 1\n\nhot()\n");
+    snprintf(
+        session, sizeof(session),
+        "{\"start_time\": 0, \"duration\": 1, \"sample_count\": 1, \"start_call_stack\": [], "
+        "\"target_description\": \"d\", \"cpu_time\": 0, \"sys_path\": [], \"sys_prefixes\": [], "
+        "\"frame_records\": [[[\"<module>\\u0000%s/hot.py\\u00001\\u0001l6\", "
+        "\"hot\\u0000%s/hot.py\\u00003\\u0001l4\"], 1]]}",
+        folder, folder);
+    put_file("hot.pyisession", session);
+    every_allocation(&(struct scenario){.run = render,
+                                        .path = "hot.pyisession",
+                                        .renderer = pyi_renderer_by_name("html"),
+                                        .options = all});
+    assert_int_equal(unlink("hot.pyisession") | unlink("hot.py"), 0);
+}
+
 static int glob(const struct scenario *scenario, struct pyi_strbuf *out, struct pyi_error *err)
 {
     struct pyi_sink sink = pyi_sink_strbuf(out);
@@ -392,6 +457,8 @@ int main(void)
         cmocka_unit_test(globs),
         cmocka_unit_test(options_and_patterns),
         cmocka_unit_test(every_renderer),
+        cmocka_unit_test(source_text),
+        cmocka_unit_test(comparisons),
         cmocka_unit_test(targets),
         cmocka_unit_test(dumps),
     };

@@ -31,7 +31,7 @@ static void look_inside(struct pyi_target *target, const struct pyi_round *round
         const struct pyi_stack *stack = &round->stacks[i];
         struct pyi_thread_state state;
         pyi_target_states(target, &stack->thread, 1, &state);
-        require(state.run == 0 && state.gil == PYI_GIL_UNKNOWN); /* an image does not run */
+        require(state.run == 0 && state.gil != PYI_GIL_WAITING); /* an image does not run */
         for (size_t k = 0; stack->status != PYI_STACK_LOST && k < stack->depth && k < 8; k++) {
             size_t count = 0;
             struct pyi_error err = {0};

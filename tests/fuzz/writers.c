@@ -3,14 +3,17 @@
  * writers.c - fuzz target: any bytes as a session file, and if it is one, every report of it.
  *
  * The two binary formats are read back: what pstats says in marshal must be one whole value, what
- * pprof says must be whole messages whose numbers of strings, functions and locations exist.
+ * pprof says must be whole messages whose numbers of strings, functions and locations exist. A page
+ * must hold JSON, and no name may begin or end an element of it.
  */
 #include "src/base/error.h"
+#include "src/base/json_reader.h"
 #include "src/base/text.h"
 #include <pyinstrument/renderer.h>
 #include <pyinstrument/session.h>
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -204,6 +207,52 @@ static void check_pprof(struct pyi_text report)
     pyi_strbuf_deinit(&bytes);
 }
 
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+/* The text between the first occurrence of `begin` and the next one of `end`. */
+static struct pyi_text between(struct pyi_text page, const char *begin, const char *end)
+{
+    const char *stop = page.data + page.length;
+    const char *from = memmem(page.data, page.length, begin, strlen(begin));
+    require(from != NULL);
+    from += strlen(begin);
+    const char *to = memmem(from, (size_t)(stop - from), end, strlen(end));
+    require(to != NULL);
+    return (struct pyi_text){from, (size_t)(to - from)};
+}
+
+static void check_json(struct pyi_text json)
+{
+    struct pyi_json_reader *reader;
+    enum pyi_json_token token;
+    /* The reader wants a NUL behind; the text is inside a larger one. */
+    char *copy = strndup(json.data, json.length);
+    require(copy && strlen(copy) == json.length);
+    for (size_t i = 0; i < json.length; i++)
+        require((unsigned char)copy[i] >= 0x20 && !strchr("<>&\x7f", copy[i]));
+    require(pyi_text_utf8_length(copy, json.length) == json.length);
+    require(pyi_json_reader_open_memory(copy, json.length, "page", &reader, NULL) == 0);
+    do {
+        require(pyi_json_next(reader, &token, NULL) == 0);
+        /* What Python's reader takes, but a browser's does not. */
+        require(token != PYI_JSON_NUMBER || isfinite(pyi_json_number(reader).value));
+    } while (token != PYI_JSON_END);
+    pyi_json_reader_close(reader);
+    free(copy);
+}
+
+/* Whatever the names, the page has the elements it was given and no other: nothing that varies has
+ * a '<'. Title, text and data stand in this order, each behind what cannot contain its begin tag. */
+static void check_page(struct pyi_text page)
+{
+    static const char data[] = "<script type=\"application/json\" id=\"session\">";
+    struct pyi_text text = between(page, "<pre id=\"static\">", "<");
+    require(pyi_text_starts_with((struct pyi_text){text.data + text.length, 6}, "</pre>"));
+    text = between(page, "<title>", "<");
+    require(pyi_text_starts_with((struct pyi_text){text.data + text.length, 8}, "</title>"));
+    check_json(between(page, data, "</script>"));
+}
+
 /* ---- all of them ----------------------------------------------------------------------------------- */
 
 /* A disk of 1 MiB: formats that write one entry per tick are stopped there. */
@@ -227,6 +276,8 @@ static void render(struct pyi_session *session, const struct pyi_renderer *rende
         check_pstats(pyi_strbuf_get(&out));
     if (code == 0 && !strcmp(renderer->name, "pprof"))
         check_pprof(pyi_strbuf_get(&out));
+    if (code == 0 && !strcmp(renderer->name, "html"))
+        check_page(pyi_strbuf_get(&out));
     pyi_strbuf_deinit(&out);
 }
 

@@ -33,8 +33,8 @@ static void scene_init(struct scene *scene, uint32_t version)
     struct pyi_frame *frame = calloc(1, sizeof(*frame));
     assert_true(thread && frame);
     *frame = (struct pyi_frame){.address = scene->frame, .code = code, .instruction = 4};
-    thread->last = frame;
-    thread->last_count = thread->last_capacity = 1;
+    thread->last = thread->room = frame;
+    thread->last_count = thread->room_capacity = 1;
     struct pyi_threads *threads = &scene->python->threads;
     threads->items = calloc(1, sizeof(*threads->items));
     assert_non_null(threads->items);
