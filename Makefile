@@ -80,7 +80,7 @@ $(BUILD)/embed: scripts/embed.c
 	@mkdir -p $(@D)
 	$(call say,HOST)$(CC_FOR_BUILD) -O1 -o $@ $<
 
-$(BUILD)/html_bundle.c: $(BUILD)/embed $(addprefix $(REPORT_DIST)/,report.js report.css MANIFEST)
+$(BUILD)/html_bundle.c: $(BUILD)/embed $(addprefix $(REPORT_DIST)/,page.js page.css MANIFEST)
 	$(call say,PAGE)$< $(REPORT_DIST) > $@.tmp && mv $@.tmp $@
 
 $(BUILD)/obj/html_bundle.o: $(BUILD)/html_bundle.c
