@@ -16,7 +16,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const DIST = join(HERE, 'dist');
 // What a page carries whatever it shows is to stay below 110 000 bytes, of which markup and policy take 1 000. The
 // script and the style as they are read are not carried; their budgets make growth noticed.
-const BUDGET = { 'report.js': 200_000, 'report.css': 23_000, 'page.js': 107_000, 'page.css': 500 };
+const BUDGET = { 'report.js': 205_000, 'report.css': 23_000, 'page.js': 107_000, 'page.css': 500 };
 const esbuild = await import('esbuild').catch(() => {
 	console.error('esbuild is not installed: npm ci --ignore-scripts --prefix src/report');
 	process.exit(77);
