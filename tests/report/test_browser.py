@@ -1,25 +1,52 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The page in a real browser: what tests/report/browser/run.mjs says, one pytest row per test of it."""
+"""The page in a real browser: what tests/report/browser/run.mjs says. The check tier opens it and looks at the
+figures, the tree and hostile names; the full tier does all there is, with budgets on pages of up to a million samples.
+"""
 import os
 import re
 import shutil
 import subprocess
+import sys
 
+import lab
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-RUN = os.path.join(HERE, "browser/run.mjs")
+sys.path.insert(0, os.path.join(lab.ROOT, "tests", "bench"))
+import bench  # noqa: E402
+import page as page_bench  # noqa: E402
+
+RUN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "browser/run.mjs")
 NODE = shutil.which("node")
-# (a pattern of run.mjs, how long it may take): the budgets draw a million samples
-PARTS = [("^([1-9]|1[0-24-6]) ", 500), ("^13 budgets [SM]", 240), ("^13 budgets L", 300)]
+BUILD = os.environ.get("PYI_BUILD", os.path.join(lab.ROOT, "build"))
+# name: (a pattern of run.mjs, how long it may take)
+PARTS = {
+    "smoke": ("^(1 opens|2 title|9 hostile)", 110),
+    "page": ("^([1-9]|1[0-24-6]|17) (?!real)", 600),
+    "real": (" real: ", 300),
+    "budgets": ("^13 budgets [SM]", 240),
+    "budgets-large": ("^13 budgets L", 300),
+}
+TIERS = {"fast": [], "check": ["smoke"]}
 
 
-@pytest.mark.parametrize("pattern, limit", PARTS, ids=["page", "budgets", "budgets-large"])
-def test_browser(pattern, limit, record_property):
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    """A folder of pages of the sizes that budgets are for, as C writes them."""
+    folder = tmp_path_factory.mktemp("pages")
+    page_bench.write(bench.Settings(BUILD, True, "page"), folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", TIERS.get(os.environ.get("PYI_TIER"), [n for n in PARTS if n != "smoke"]))
+def test_browser(name, record_property, request):
     if not NODE:
         pytest.skip("node is not installed: the page is not opened in a browser")
+    pattern, limit = PARTS[name]
+    env = dict(os.environ, PYI_PROGRAM=os.path.join(BUILD, "pyinstrument"))
+    if name.startswith("budgets"):
+        env["PYI_REPORT_PAGES"] = str(request.getfixturevalue("pages"))
     done = subprocess.run([NODE, RUN, "--only", pattern], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=limit)
+                          stderr=subprocess.STDOUT, timeout=limit, env=env)
     text = done.stdout.decode("utf-8", "replace")
     for figure in re.findall(r"^ok 13 .*$", text, re.M):
         record_property("figure", figure)
