@@ -400,7 +400,7 @@ function finish(profile: Profile, rows: RowTable, filters: Filters, totalTime: n
 		if (members.length < 3) continue;
 		const list = Int32Array.from(members, (row) => numbers[row]);
 		for (const row of list) group[row] = tree.groups.length;
-		tree.groups.push(groupOf(list[0], list, librariesOf(profile, func, self, list)));
+		tree.groups.push(groupOf(profile, func, list, librariesOf(profile, func, self, list)));
 	}
 	return { tree, order, rows };
 }
