@@ -3,8 +3,8 @@
  * attach.h - all that the rest of the program may know of a target process.
  *
  * Open a target, make one round after the other (each gives one stack per selected thread as
- * it stood at that moment), close it. Nothing here stops the target or writes to it. Stacks
- * are facts: what they mean (time, sessions, trees) is decided elsewhere.
+ * it stood at that moment), close it. Nothing here writes to the target, and it is stopped
+ * only when the options say so. Stacks are facts: what they mean (time, sessions, trees) is decided elsewhere.
  */
 #ifndef PYI_ATTACH_H
 #define PYI_ATTACH_H
@@ -34,6 +34,7 @@ struct pyi_stack_entry {
     uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
     uint32_t edge;       /* 0: nothing speaks against the call from the entry below; else not proven
                             yet: number for pyi_target_edge_proven() */
+    bool native; /* a C function by its own frame, its file a library: only with PYI_STOP_NATIVE */
 };
 
 /** One Python thread state, known from its first sight until the target is closed. */
@@ -69,6 +70,15 @@ struct pyi_stack {
     bool verified;    /* every caller-callee edge is proven, not only plausible; never where
                          edges are not being proven, and then all `edge` are 0 */
     uint8_t attempts; /* 1: at the first read */
+    /** The rest only when asked for at open; of a LOST stack nothing is known. */
+    enum pyi_state state;
+    bool holds_gil;
+    bool raising; /* an exception is on its way or being handled */
+    /** What stands above the last entry although it is no call: the garbage collector ("<GC>" in
+     *  "<gc>"), then the system call in which the thread waits ("[recv tcp 10.0.0.5:5432]" in
+     *  "<wait>"). Valid until the target is closed. */
+    const struct pyi_code *marks[2];
+    uint8_t mark_count;
 };
 
 /** One look at all selected threads. Storage of the target, valid until the next round. */
@@ -85,6 +95,14 @@ struct pyi_target_stats {
     uint64_t mispredicted; /* stacks that needed a second call */
     uint64_t code_misses;  /* code objects read anew */
     uint64_t code_reused;  /* addresses found to hold another code object than before */
+    uint64_t probes;       /* reads of /proc for the states of threads */
+    /* Only where threads are stopped for their samples: */
+    uint64_t stops;        /* times a thread was stopped */
+    double stopped;        /* seconds threads were stopped, all together */
+    double stopping_cpu;   /* CPU seconds of the thread of ours that stops them */
+    uint64_t stop_late;    /* a thread did not stop in time */
+    uint64_t stop_traced;  /* another tracer was there */
+    uint64_t stop_refused; /* the kernel would not have it */
 };
 
 struct pyi_target_options {
@@ -98,7 +116,12 @@ struct pyi_target_options {
     bool (*select)(void *context, const struct pyi_thread *thread);
     void *select_context;
     enum pyi_c_labels c_labels; /* which C functions appear as the last entry of a stack */
-    size_t max_depth;           /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    bool states;      /* look for the state of each thread in each round, and for what follows */
+    bool waits;       /* name system calls also where a C function is the last entry */
+    bool no_gc;       /* do not tell when the garbage collector runs */
+    bool exceptions;  /* look whether an exception is active, 3.11+ */
+    size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    enum pyi_stop_mode stop; /* without effect on images */
 };
 
 /** What was found at open. Texts are borrowed until close. */
@@ -113,6 +136,7 @@ struct pyi_target_info {
     struct pyi_text root;             /* prefix under which its files are readable, "" for ours */
     const struct pyi_text *arguments; /* /proc/PID/cmdline */
     size_t argument_count;
+    bool untested;     /* a build that nobody had at hand: free-threaded 3.14 and later */
     uint64_t runtime;  /* remote address of _PyRuntime */
     double start_time; /* Unix seconds at which the process started */
 };
@@ -197,6 +221,7 @@ enum pyi_gil {
 struct pyi_thread_state {
     char run; /* as /proc has it: R on a CPU or ready, S asleep, D, T, t, Z; 0 unknown */
     enum pyi_gil gil;
+    struct pyi_text wait; /* system call it waits in, "[read /var/log/x]", safe to print; or "" */
 };
 /** The states of threads of the latest round, read together; a dozen system calls per thread, so
  *  not for every sample. What cannot be read is unknown. */

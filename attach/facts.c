@@ -171,7 +171,7 @@ static pid_t unlisted_id(const struct pyi_facts *facts, const unsigned char *byt
     return id > 0 && id <= PID_LIMIT ? id : 0;
 }
 
-/* 3.8-3.10 keep only pthread_self(), the address of the C library's thread descriptor, and the
+/* Up to 3.10 there is only pthread_self(), the address of the C library's thread descriptor, and the
  * kernel's id is a number inside it. The id is read again on every call: the descriptor of an
  * ended thread serves the next one. What is known of descriptors is doubted last: one whose id
  * is in no list is that of a thread younger than the list. */
@@ -198,6 +198,9 @@ static pid_t tid_of_ident(void *context, uint64_t ident)
 
 struct pyi_thread_facts pyi_facts_functions(struct pyi_facts *facts)
 {
-    return (struct pyi_thread_facts){
-        .context = facts, .outer_tid = outer_tid, .comm = comm, .tid_of_ident = tid_of_ident};
+    return (struct pyi_thread_facts){.context = facts,
+                                     .outer_tid = outer_tid,
+                                     .comm = comm,
+                                     .tid_of_ident = tid_of_ident,
+                                     .pid = facts->image ? facts->image->pid : facts->pid};
 }

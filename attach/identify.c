@@ -120,13 +120,14 @@ static int refuse_version(const struct pyi_runtime_search *search, uint32_t hexv
 {
     char version[32];
     int major = PYI_VERSION_MAJOR_OF(hexversion), minor = PYI_VERSION_MINOR_OF(hexversion);
-    bool old = major < 3 || (major == 3 && minor < PYI_RUNTIME_OLDEST);
+    bool old = major < 3 ? major < 2 || minor < 7 : major == 3 && minor < PYI_RUNTIME_OLDEST;
+    if (major == 2 && minor == 7)
+        return 0;
     if (!old && (search->assume_version || (major == 3 && minor <= PYI_RUNTIME_NEWEST)))
         return 0;
-    pyi_error_set(err, PYI_E_VERSION, "process %d runs Python %s; %s supports 3.%d to 3.%d",
+    pyi_error_set(err, PYI_E_VERSION, "process %d runs Python %s; %s supports " PYI_RUNTIME_RANGE,
                   (int)search->pid, pyi_version_format(hexversion, version),
-                  search->tool ? search->tool : "this program", PYI_RUNTIME_OLDEST,
-                  PYI_RUNTIME_NEWEST);
+                  search->tool ? search->tool : "this program");
     pyi_error_slug(err, old ? "version-old" : "version-new");
     return PYI_E_VERSION;
 }
@@ -136,8 +137,8 @@ static bool version_assumed(const struct pyi_runtime_search *search, uint32_t *o
     int major, minor;
     char rest;
     if (!search->assume_version ||
-        sscanf(search->assume_version, "%d.%d%c", &major, &minor, &rest) != 2 || major != 3 ||
-        minor < 0 || minor > 255)
+        sscanf(search->assume_version, "%d.%d%c", &major, &minor, &rest) != 2 || minor < 0 ||
+        minor > 255 || (major != 3 && !(major == 2 && minor == 7)))
         return false;
     *out = (uint32_t)major << 24 | (uint32_t)minor << 16 | 0xf0;
     return true;

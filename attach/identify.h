@@ -20,6 +20,7 @@ enum pyi_name {
     PYI_NAME_TYPE_TYPE,
     PYI_NAME_REF_DEBUG,   /* only in builds that count references for debugging */
     PYI_NAME_OLD_CURRENT, /* 2.7 and 3.6, which have no _PyRuntime */
+    PYI_NAME_OLD_HEAD,    /* the same, file-local */
     PYI_NAMES,
 };
 

@@ -271,19 +271,11 @@ static void refuse_version(const struct pyi_target *target, const struct pyi_err
     if (!err)
         return;
     *err = *reason;
-    if (target->runtime.free_threaded)
-        pyi_error_set(err, reason->code,
-                      "process %d runs a free-threaded Python %s; %s supports default builds only",
-                      (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
-                      tool);
-    else
-        pyi_error_set(err, reason->code, "process %d runs Python %s; %s supports 3.%d to 3.%d",
-                      (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
-                      tool, PYI_RUNTIME_OLDEST, PYI_RUNTIME_NEWEST);
+    pyi_error_set(err, reason->code, "process %d runs Python %s%s; %s supports " PYI_RUNTIME_RANGE,
+                  (int)target->pid, pyi_version_format(target->runtime.hexversion, version),
+                  target->runtime.free_threaded ? "t" : "", tool);
     pyi_error_slug(err, reason->slug);
     pyi_error_note(err, "%s", reason->note);
-    if (target->runtime.free_threaded)
-        return;
     if (reason->why[0])
         pyi_error_why(err, "%s; %s", reason->message, reason->why);
     else
@@ -422,6 +414,8 @@ int pyi_open_info(struct pyi_target *target, struct pyi_error *err)
     info->build = pyi_text(runtime->free_threaded ? "free-threaded"
                            : runtime->debug       ? "debug"
                                                   : "default");
+    /* Their offsets are from headers, and the tests run on memory made from those. */
+    info->untested = runtime->free_threaded && info->major == 3 && info->minor >= 14;
     info->found = pyi_text(runtime->found);
     info->layout = pyi_text(pyi_cpython_layout_source(target->python));
     info->runtime = runtime->address;

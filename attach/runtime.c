@@ -32,6 +32,7 @@ static const char *const names[PYI_NAMES] = {
     [PYI_NAME_TYPE_TYPE] = "PyType_Type",
     [PYI_NAME_REF_DEBUG] = "_Py_NegativeRefcount",
     [PYI_NAME_OLD_CURRENT] = "_PyThreadState_Current",
+    [PYI_NAME_OLD_HEAD] = "interp_head",
 };
 
 uint64_t pyi_image_symbol(struct pyi_elf_image *image, enum pyi_name name)
@@ -49,55 +50,17 @@ static void load_statics(struct pyi_elf_image *image)
     image->statics_loaded = true;
 }
 
-static bool read_code(struct pyi_memory *memory, uint64_t address, unsigned char code[24])
+static bool read_code(struct pyi_memory *memory, uint64_t address,
+                      unsigned char code[PYI_HEAD_CODE])
 {
-    struct pyi_range range = {.address = address, .length = 24, .into = code};
-    memset(code, 0, 24);
+    struct pyi_range range = {.address = address, .length = PYI_HEAD_CODE, .into = code};
+    memset(code, 0, PYI_HEAD_CODE);
     return pyi_memory_readv(memory, &range, 1, NULL) == 0 && range.got >= 8;
-}
-
-/* x86-64 forms compilers make of "return _PyRuntime.interpreters.head" (3.8-3.15, pystate.c):
- * a load relative to the next instruction; or the runtime's address, from the GOT or computed,
- * and a load with a displacement. */
-bool pyi_runtime_decode_head(struct pyi_memory *memory, uint64_t address,
-                             const unsigned char code[24], uint64_t *head, uint64_t *runtime)
-{
-    const unsigned char *at = code;
-    static const unsigned char end_branch[] = {0xf3, 0x0f, 0x1e, 0xfa};
-    if (memcmp(at, end_branch, sizeof(end_branch)) == 0)
-        at += sizeof(end_branch);
-    bool load = at[0] == 0x48 && at[1] == 0x8b && at[2] == 0x05;
-    bool compute = at[0] == 0x48 && at[1] == 0x8d && at[2] == 0x05;
-    if (!load && !compute)
-        return false;
-    uint64_t place = address + (uint64_t)(at - code) + 7 + (uint64_t)(int64_t)pyi_load_i32(at + 3);
-    at += 7;
-    if (load && at[0] == 0xc3) {
-        *head = place;
-        *runtime = 0;
-        return true;
-    }
-    int64_t displacement;
-    if (at[0] == 0x48 && at[1] == 0x8b && at[2] == 0x40 && at[4] == 0xc3)
-        displacement = (int8_t)at[3];
-    else if (at[0] == 0x48 && at[1] == 0x8b && at[2] == 0x80 && at[7] == 0xc3)
-        displacement = pyi_load_i32(at + 3);
-    else
-        return false;
-    unsigned char pointer[8];
-    if (load) {
-        if (pyi_memory_read(memory, place, pointer, sizeof(pointer), NULL) < 0)
-            return false;
-        place = pyi_load_u64(pointer);
-    }
-    *runtime = place;
-    *head = place + (uint64_t)displacement;
-    return true;
 }
 
 static void decode_head(const struct pyi_runtime_search *search, struct pyi_elf_image *image)
 {
-    unsigned char code[24];
+    unsigned char code[PYI_HEAD_CODE];
     uint64_t function = pyi_image_symbol(image, PYI_NAME_HEAD), runtime;
     if (function && read_code(search->memory, function, code) &&
         pyi_runtime_decode_head(search->memory, function, code, &image->head, &runtime) &&
@@ -130,6 +93,16 @@ static uint64_t find_cookie(const struct pyi_runtime_search *search, uint32_t fi
     return 0;
 }
 
+/* 2.7 and 3.6 (Python/pystate.c): the list of interpreters is a variable of its own. */
+static void find_old_head(struct pyi_elf_image *image)
+{
+    image->how = image->head ? "PyInterpreterState_Head" : ".symtab";
+    if (image->head)
+        return;
+    load_statics(image);
+    image->head = pyi_image_symbol(image, PYI_NAME_OLD_HEAD);
+}
+
 /* Everything this file can tell; true when it holds a runtime (or what Python 2 had instead). */
 static bool examine(const struct pyi_runtime_search *search, struct pyi_elf_image *image,
                     bool thorough)
@@ -155,7 +128,7 @@ static bool examine(const struct pyi_runtime_search *search, struct pyi_elf_imag
         image->runtime = find_cookie(search, image->file);
     }
     if (!image->runtime && pyi_image_symbol(image, PYI_NAME_OLD_CURRENT)) {
-        image->how = "_PyThreadState_Current";
+        find_old_head(image);
         image->old = true;
     }
     return image->runtime || image->old || (image->head && thorough);
@@ -348,6 +321,8 @@ static int complete(const struct pyi_runtime_search *search, struct pyi_elf_imag
 {
     struct pyi_runtime runtime = {.address = image->runtime};
     runtime.debug = pyi_image_symbol(image, PYI_NAME_REF_DEBUG) != 0;
+    if (image->old)
+        runtime.current = pyi_image_symbol(image, PYI_NAME_OLD_CURRENT);
     describe(&search->maps->files[image->file], image->how, &runtime);
     int code = pyi_identify_version(search, image, &runtime, err);
     if (code < 0)

@@ -14,17 +14,19 @@
 #include <pyinstrument/types.h>
 
 #define PYI_RUNTIME_COOKIE "xdebugpy" /* first bytes of _PyRuntime, 3.13+ */
-#define PYI_RUNTIME_OLDEST 8          /* minor versions of Python 3 that can be read */
+#define PYI_RUNTIME_OLDEST 6          /* minor versions of Python 3 that can be read; and 2.7 */
 #define PYI_RUNTIME_NEWEST 15
+#define PYI_RUNTIME_RANGE  "2.7 and 3.6 to 3.15"
 
 struct pyi_runtime {
-    pyi_addr address;    /* _PyRuntime */
+    pyi_addr address;    /* _PyRuntime; 2.7 and 3.6, which have none: the variable interp_head */
     uint32_t hexversion; /* PY_VERSION_HEX: 0x030e0af0 is 3.14.10 final */
     bool free_threaded;  /* Py_GIL_DISABLED build */
     bool debug;          /* Py_DEBUG build, as far as the file name or symbols tell */
     bool debug_offsets;  /* the cookie "xdebugpy" stands at `address` */
     pyi_addr code_type;  /* PyCode_Type, 0 unknown */
     pyi_addr type_type;  /* PyType_Type, 0 unknown */
+    pyi_addr current;    /* 2.7 and 3.6: the variable _PyThreadState_Current, else 0 */
     char found[256];     /* how it was located, safe to print */
 };
 
@@ -53,9 +55,12 @@ int pyi_runtime_find(const struct pyi_runtime_search *search, struct pyi_runtime
 /** True when names alone say that these mappings are a Python's. */
 bool pyi_runtime_looks_like_python(const char *proc, pid_t pid, const struct pyi_maps *maps);
 
-/** Decodes the machine code of PyInterpreterState_Head(), mapped at `address`: where the head
- *  pointer lies, and the runtime when the code names it (else 0). False for an unknown form. */
+#define PYI_HEAD_CODE 48 /* bytes of the function that are looked at */
+/** Decodes the machine code of PyInterpreterState_Head(), mapped at `address`, of x86-64 or aarch64:
+ *  where the head pointer lies, and the runtime when the code names it (else 0). False for an
+ *  unknown form. In list_head.c. */
 bool pyi_runtime_decode_head(struct pyi_memory *memory, uint64_t address,
-                             const unsigned char code[24], uint64_t *head, uint64_t *runtime);
+                             const unsigned char code[PYI_HEAD_CODE], uint64_t *head,
+                             uint64_t *runtime);
 
 #endif

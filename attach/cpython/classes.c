@@ -82,6 +82,16 @@ static uint8_t callable_of(struct pyi_text name, uint64_t flags)
     return PYI_CALLABLE_OTHER;
 }
 
+/* 2.7, Objects/classobject.c. */
+static uint8_t old_kind_of(const struct pyi_cpython *python, struct pyi_text name, uint64_t flags)
+{
+    if (python->minor != PYI_PYTHON_2 || flags & PYI_TYPE_IS_HEAP)
+        return PYI_OLD_NONE;
+    if (pyi_text_equal(name, pyi_text("instance")))
+        return PYI_OLD_INSTANCE;
+    return pyi_text_equal(name, pyi_text("classobj")) ? PYI_OLD_CLASS : PYI_OLD_NONE;
+}
+
 static int fill(struct pyi_cpython *python, struct pyi_class *type, const uint8_t *window,
                 struct pyi_error *err)
 {
@@ -111,10 +121,34 @@ static int fill(struct pyi_cpython *python, struct pyi_class *type, const uint8_
         .is_code = pyi_text_equal(text, pyi_text("code")),
         .is_module = pyi_text_equal(text, pyi_text("module")),
         .callable = callable_of(text, pyi_load_u64(window + layout->type_flags)),
+        .old_kind = old_kind_of(python, text, pyi_load_u64(window + layout->type_flags)),
         .checked = python->round,
     };
     pyi_strbuf_deinit(&name);
     return number == UINT32_MAX ? pyi_error_nomem(err) : 0;
+}
+
+/* PyClassObject, 2.7, Include/classobject.h: all that is wanted of it is cl_name, a str. */
+static int load_old_style(struct pyi_cpython *python, struct pyi_class *class,
+                          struct pyi_error *err)
+{
+    struct pyi_strbuf name = {0};
+    uint64_t name_at;
+    int rc = pyi_object_word(python, class->address + python->layout.oldclass_name, &name_at, err);
+    if (rc == 0)
+        rc = pyi_object_str(python, name_at, PYI_MAX_NAME, &name, err);
+    uint32_t number = rc == 0 ? pyi_intern_add(&python->classes.names, name.data, name.length) : 0;
+    pyi_strbuf_deinit(&name);
+    if (rc != 0)
+        return rc;
+    if (number == UINT32_MAX)
+        return pyi_error_nomem(err);
+    *class = (struct pyi_class){.address = class->address,
+                                .name_at = name_at,
+                                .name = number + 1,
+                                .old_style = true,
+                                .checked = python->round};
+    return 0;
 }
 
 /* Reads the type anew into `type`, which keeps its place in memory. */
@@ -123,6 +157,8 @@ static int load(struct pyi_cpython *python, struct pyi_class *type, struct pyi_e
     const struct pyi_layout *layout = &python->layout;
     uint8_t window[512];
     size_t size = layout->type_dictoffset + 8;
+    if (type->old_style)
+        return load_old_style(python, type, err);
     if (size > sizeof(window) || layout->type_flags + 8 > size)
         return pyi_error_set(err, PYI_E_FORMAT, "layout of types makes no sense");
     int rc = pyi_object_bytes(python, type->address, window, size, err);
@@ -140,19 +176,19 @@ static int load(struct pyi_cpython *python, struct pyi_class *type, struct pyi_e
     return 0;
 }
 
-int pyi_classes_get(struct pyi_cpython *python, pyi_addr address, const struct pyi_class **out,
-                    struct pyi_error *err)
+static int get(struct pyi_cpython *python, pyi_addr address, bool old_style,
+               const struct pyi_class **out, struct pyi_error *err)
 {
     struct pyi_classes *classes = &python->classes;
     struct pyi_class *type = known(python, address);
     uint32_t believed = python->round < classes->cautious_until ? CAUTIOUS_RECHECK : RECHECK_ROUNDS;
-    if (type != NULL && python->round - type->checked < believed) {
+    if (type != NULL && type->old_style == old_style && python->round - type->checked < believed) {
         *out = type;
         return 0;
     }
     if (!pyi_addr_plausible(address))
         return pyi_error_set(err, PYI_E_TORN, "no type object");
-    struct pyi_class fresh = {.address = address};
+    struct pyi_class fresh = {.address = address, .old_style = old_style};
     if (type == NULL) {
         if (classes->by_address.count >= KNOWN_LIMIT)
             return pyi_error_set(err, PYI_E_LIMIT, "too many types");
@@ -166,10 +202,23 @@ int pyi_classes_get(struct pyi_cpython *python, pyi_addr address, const struct p
         if (!pyi_map_put(&classes->by_address, address, (uintptr_t)type))
             return pyi_error_nomem(err);
     } else {
+        type->old_style = old_style;
         int rc = load(python, type, err);
         if (rc != 0)
             return rc;
     }
     *out = type;
     return 0;
+}
+
+int pyi_classes_get(struct pyi_cpython *python, pyi_addr address, const struct pyi_class **out,
+                    struct pyi_error *err)
+{
+    return get(python, address, false, out, err);
+}
+
+int pyi_classes_old_style(struct pyi_cpython *python, pyi_addr class, const struct pyi_class **out,
+                          struct pyi_error *err)
+{
+    return get(python, class, true, out, err);
 }

@@ -26,6 +26,13 @@ enum pyi_callable {
     PYI_CALLABLE_PARTIAL,
 };
 
+/** Python 2.7: what instances of a type are. */
+enum pyi_old_kind {
+    PYI_OLD_NONE,
+    PYI_OLD_INSTANCE, /* `instance`: of an old-style class */
+    PYI_OLD_CLASS,    /* `classobj`: such a class */
+};
+
 /** What is known of one type object. */
 struct pyi_class {
     pyi_addr address;
@@ -36,6 +43,8 @@ struct pyi_class {
     uint32_t name;       /* number of the bare name + 1 */
     bool is_cell, is_frame, is_code, is_module;
     uint8_t callable; /* enum pyi_callable */
+    uint8_t old_kind; /* enum pyi_old_kind */
+    bool old_style;   /* 2.7: not a type at all, but an old-style class; only its name is set */
     bool valid;       /* false: read again before use */
     uint32_t version; /* changes when another type is found at the address */
     uint32_t checked; /* round of the last full check */
@@ -54,6 +63,9 @@ void pyi_classes_deinit(struct pyi_classes *classes);
  *  when the address turns out to hold another type. Errors: TORN (no type), FAULT, and fatal. */
 int pyi_classes_get(struct pyi_cpython *python, pyi_addr type, const struct pyi_class **out,
                     struct pyi_error *err) PYI_MUST_CHECK;
+/** The same for an old-style class of 2.7. */
+int pyi_classes_old_style(struct pyi_cpython *python, pyi_addr class, const struct pyi_class **out,
+                          struct pyi_error *err) PYI_MUST_CHECK;
 /** Appends the NUL-terminated string at an address. Errors: TORN, FAULT, LIMIT, and fatal. */
 int pyi_classes_c_string(struct pyi_cpython *python, pyi_addr at, struct pyi_strbuf *out,
                          struct pyi_error *err) PYI_MUST_CHECK;

@@ -18,6 +18,7 @@
 #define RECHECK_ROUNDS  1024 /* before 3.14: rounds an entry is believed without a look */
 #define AGEING_LOOKS    8    /* entries looked at for the next old one */
 #define MOVING_ROUNDS   64   /* rounds of care after the interpreter freed a code object */
+#define MAX_COPIES      2048 /* of one code object's instructions, one per thread */
 #define CAUTIOUS_ROUNDS 4096 /* rounds without such trust after an address was found reused */
 
 /* co_flags, Include/cpython/code.h, the same in all versions. */
@@ -36,6 +37,7 @@ void pyi_codes_deinit(struct pyi_codes *codes)
     for (size_t i = 0; i < codes->count; i++) {
         free(codes->entries[i]->lines);
         free(codes->entries[i]->leavings);
+        free(codes->entries[i]->copies);
     }
     free(codes->entries);
     free(codes->pending);
@@ -227,9 +229,10 @@ static int read_lines(struct pyi_cpython *python, struct pyi_code_entry *entry,
         pyi_object_bytestring(python, entry->linetable_at, PYI_MAX_LINETABLE, &table, &length, err);
     if (rc != 0)
         return rc;
-    enum pyi_linetable_format format = python->minor >= 11   ? PYI_LINETABLE_LOCATIONS
-                                       : python->minor == 10 ? PYI_LINETABLE_RANGES
-                                                             : PYI_LINETABLE_LNOTAB;
+    enum pyi_linetable_format format = python->minor >= 11             ? PYI_LINETABLE_LOCATIONS
+                                       : python->minor == 10           ? PYI_LINETABLE_RANGES
+                                       : python->minor == PYI_PYTHON_2 ? PYI_LINETABLE_UNSIGNED
+                                                                       : PYI_LINETABLE_LNOTAB;
     return pyi_linetable_decode(format, table, length, entry->first_line, &entry->lines,
                                 &entry->line_count, err);
 }
@@ -420,9 +423,58 @@ int pyi_codes_get(struct pyi_cpython *python, pyi_addr address, struct pyi_code_
     codes->cautious_until = python->round + CAUTIOUS_ROUNDS;
     free(entry->lines);
     free(entry->leavings);
+    free(entry->copies);
     fresh.version = entry->version + 1;
     *entry = fresh;
     *out = entry;
+    return 0;
+}
+
+/* _PyCodeArray, 3.14, Include/cpython/code.h: a count and as many pointers. The first is the copy
+ * inside the code object; a thread without one of its own has null and runs that. */
+static int read_copies(struct pyi_cpython *python, struct pyi_code_entry *entry,
+                       struct pyi_error *err)
+{
+    uint64_t array, count = 0;
+    free(entry->copies);
+    entry->copies = NULL;
+    entry->copy_count = 0;
+    int rc = pyi_object_word(python, entry->address + python->layout.code_tlbc, &array, err);
+    if (rc == 0 && array != 0)
+        rc = pyi_object_word(python, array, &count, err);
+    if (rc != 0)
+        return rc;
+    if (count > MAX_COPIES)
+        return pyi_error_set(err, PYI_E_TORN, "too many copies of instructions");
+    pyi_addr *copies = malloc((count + 1) * sizeof(*copies));
+    if (copies == NULL)
+        return pyi_error_nomem(err);
+    if (count > 0)
+        rc = pyi_object_bytes(python, array + 8, copies, count * sizeof(*copies), err);
+    if (rc != 0) {
+        free(copies);
+        return rc;
+    }
+    entry->copies = copies;
+    entry->copy_count = count;
+    return 0;
+}
+
+int pyi_codes_start(struct pyi_cpython *python, struct pyi_code_entry *entry, int32_t copy,
+                    pyi_addr instruction, pyi_addr *start, struct pyi_error *err)
+{
+    *start = entry->start;
+    if (copy <= 0 || !pyi_has_field(python->layout.code_tlbc))
+        return 0;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        pyi_addr known = (size_t)copy < entry->copy_count ? entry->copies[copy] : 0;
+        *start = known != 0 ? known : entry->start;
+        if (instruction - *start < entry->length)
+            return 0;
+        int rc = attempt == 0 ? read_copies(python, entry, err) : 0;
+        if (rc != 0)
+            return rc;
+    }
     return 0;
 }
 

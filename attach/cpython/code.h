@@ -34,7 +34,9 @@ struct pyi_code_entry {
     uint64_t size_word;
     int32_t first_line;
 
-    pyi_addr start;          /* first instruction, 3.11+ */
+    pyi_addr start;   /* first instruction, 3.11+ */
+    pyi_addr *copies; /* free-threaded 3.14+: of the copies that threads run, 0 none */
+    size_t copy_count;
     uint64_t length;         /* bytes of instructions */
     uint32_t frame_words;    /* words of a frame on the data stack, 3.11+ */
     int32_t first_traceable; /* instruction index before which a frame counts as not started */
@@ -92,6 +94,11 @@ void pyi_codes_fresh(const struct pyi_cpython *python, struct pyi_code_entry *en
  *  since (3.14+ counts that), else from time to time, else in every round while the program is
  *  known to free code objects. */
 bool pyi_codes_stale(const struct pyi_cpython *python, const struct pyi_code_entry *entry);
+/** 3.11+: where the instructions begin that a frame runs: free-threaded 3.14+ gives each thread a
+ *  numbered copy of them. `instruction` is one of them and tells whether what is known still holds.
+ *  Errors: as pyi_codes_get(). */
+int pyi_codes_start(struct pyi_cpython *python, struct pyi_code_entry *entry, int32_t copy,
+                    pyi_addr instruction, pyi_addr *start, struct pyi_error *err) PYI_MUST_CHECK;
 /** 3.11-3.13: how the instruction at a byte offset leaves the frame. Reads the instructions once.
  *  Errors: as pyi_codes_get(). */
 int pyi_codes_leaving(struct pyi_cpython *python, struct pyi_code_entry *entry, int64_t offset,

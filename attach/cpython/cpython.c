@@ -8,6 +8,7 @@
 #include "attach/cpython/cpython.h"
 
 #include "attach/leaf/leaf.h"
+#include "attach/cpython/activity.h"
 #include "attach/cpython/object.h"
 #include "attach/cpython/python.h"
 #include "attach/cpython/verify.h"
@@ -48,8 +49,22 @@ static int set_windows(struct pyi_cpython *python, struct pyi_error *err)
     widen(&from, &to, layout->interp_id, 8);
     widen(&from, &to, layout->interp_threads_head, 8);
     widen(&from, &to, layout->interp_code_generation, 8);
+    if (python->options.states) {
+        widen(&from, &to, layout->interp_gc_collecting, 4);
+        widen(&from, &to, layout->interp_gc_frame, 8);
+    }
     python->interp_from = from;
     python->interp_length = to - from;
+    /* Up to 3.11 the global lock lies behind the head of the list, in 3.8 the collector as well. */
+    from = layout->runtime_interpreters_head;
+    to = from + 8;
+    if (python->options.states && pyi_has_field(layout->runtime_gil_last_holder)) {
+        widen(&from, &to, layout->runtime_gil_last_holder, PYI_LOCK_SIZE);
+        widen(&from, &to, layout->runtime_gc_collecting, 4);
+    }
+    python->runtime_length = 8;
+    if (from == layout->runtime_interpreters_head && to - from <= WINDOW_LIMIT)
+        python->runtime_length = to - from;
     from = 0;
     to = 0;
     const uint32_t fields[] = {
@@ -65,12 +80,20 @@ static int set_windows(struct pyi_cpython *python, struct pyi_error *err)
         layout->tstate_datastack_chunk,
         layout->tstate_datastack_top,
         layout->tstate_datastack_limit,
+        python->options.states ? layout->tstate_gil_requested : PYI_NO_FIELD,
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
         widen(&from, &to, fields[i], 8);
     /* 3.11, 3.12: the outermost C-stack record lives inside the thread state. */
     if (!python->heap_frames && python->minor <= 12)
         widen(&from, &to, layout->tstate_size - 8, 8);
+    if (python->options.exceptions && layout->minor >= 11) {
+        widen(&from, &to, layout->tstate_current_exception, 8);
+        widen(&from, &to, layout->tstate_exc_info, 8);
+        /* The thread's own item stands behind the end of the data stack (3.11 to 3.15,
+         * Include/cpython/pystate.h: exc_state). */
+        widen(&from, &to, layout->tstate_datastack_limit, 32);
+    }
     python->state_window = to;
     if (python->interp_length > WINDOW_LIMIT || python->state_window > WINDOW_LIMIT)
         return pyi_error_set(err, PYI_E_FORMAT, "layout of thread states makes no sense");
@@ -93,11 +116,11 @@ int pyi_cpython_open_layout(struct pyi_memory *memory, const struct pyi_runtime 
         python->options = *options;
     if (facts != NULL)
         python->facts = *facts;
-    python->minor = layout->minor;
-    python->heap_frames = layout->minor < 11;
+    python->minor = layout->major == 2 ? PYI_PYTHON_2 : layout->minor;
+    python->heap_frames = python->minor < 11;
     python->repair = !python->heap_frames && pyi_has_field(layout->iframe_stacktop);
     /* 3.14+, Include/internal/pycore_stackref.h: the low two bits of a reference are flags. */
-    python->reference_mask = layout->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
+    python->reference_mask = python->minor >= 14 ? ~UINT64_C(3) : ~UINT64_C(0);
     python->max_depth = python->options.max_depth != 0 ? python->options.max_depth : PYI_MAX_DEPTH;
     python->pages = pyi_memory_new_pages(memory);
     int rc = python->pages != NULL ? set_windows(python, err) : pyi_error_nomem(err);
@@ -115,12 +138,6 @@ int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtim
 {
     struct pyi_layout layout;
     char source[128];
-    if (runtime->free_threaded) {
-        pyi_error_set(err, PYI_E_VERSION, "free-threaded builds of Python are not supported");
-        if (err != NULL)
-            pyi_error_slug(err, "free-threaded-unsupported");
-        return PYI_E_VERSION;
-    }
     const char *assume = options != NULL ? options->assume_version : NULL;
     int rc = pyi_layout_read(memory, runtime, assume, &layout, source, err);
     struct pyi_cpython *python;
@@ -131,6 +148,12 @@ int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtim
     memcpy(python->source, source, sizeof(python->source));
     *out = python;
     return 0;
+}
+
+void pyi_cpython_stop_threads(struct pyi_cpython *python, const struct pyi_stopping *stopping)
+{
+    python->stopping = stopping;
+    python->repair = false;
 }
 
 void pyi_cpython_close(struct pyi_cpython *python)
@@ -148,6 +171,7 @@ void pyi_cpython_close(struct pyi_cpython *python)
     pyi_copy_deinit(&python->again);
     pyi_arena_free(&python->arena);
     free(python->stacks);
+    free(python->activities);
     free(python);
 }
 
@@ -221,15 +245,21 @@ static int sample_all(struct pyi_cpython *python, struct pyi_round *out, struct 
 {
     size_t count = 0;
     if (!pyi_array_reserve(&python->stacks, &python->stack_capacity, python->threads.count + 1,
-                           sizeof(*python->stacks)))
+                           sizeof(*python->stacks)) ||
+        !pyi_array_reserve(&python->activities, &python->activity_capacity,
+                           python->threads.count + 1, sizeof(*python->activities)))
         return pyi_error_nomem(err);
     for (size_t i = 0; i < python->threads.count; i++) {
         struct pyi_tracked *thread = python->threads.items[i];
         if (!thread->shown.alive || !thread->selected)
             continue;
-        int rc = pyi_verify_sample(python, thread, &python->stacks[count++], err);
+        struct pyi_stack *stack = &python->stacks[count];
+        struct pyi_activity *activity = &python->activities[count++];
+        int rc = pyi_verify_sample(python, thread, stack, err);
         if (rc != 0)
             return rc;
+        pyi_activity_of(python, thread, activity);
+        activity->stack = stack;
     }
     *out = (struct pyi_round){python->stacks, count};
     return 0;
@@ -248,6 +278,8 @@ int pyi_cpython_round(struct pyi_cpython *python, struct pyi_round *out, struct 
         rc = pyi_threads_names(python, err);
     if (rc != 0)
         return rc;
+    if (python->options.states)
+        pyi_activity_read(python);
     ask_selection(python);
     return sample_all(python, out, err);
 }
@@ -270,7 +302,7 @@ static int read_str(struct pyi_cpython *python, pyi_addr object, struct pyi_text
     if (object == 0)
         return 0;
     int rc = pyi_object_class(python, object, &type, err);
-    if (rc == 0 && type->flags & PYI_TYPE_IS_STR) {
+    if (rc == 0 && pyi_is_text(python, type)) {
         rc = pyi_object_str(python, object, 65536, &buffer, err);
         if (rc == 0) {
             *out = pyi_cpython_text(python, &buffer);
@@ -313,13 +345,20 @@ static int read_list(struct pyi_cpython *python, pyi_addr object, const struct p
     return 0;
 }
 
-static int main_interpreter(struct pyi_cpython *python, pyi_addr *out, struct pyi_error *err)
+/* 2.7, 3.6: nothing names it, it is the last of the list. */
+int pyi_cpython_main_interpreter(struct pyi_cpython *python, pyi_addr *out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
-    uint32_t field = pyi_has_field(layout->runtime_interpreters_main)
-                         ? layout->runtime_interpreters_main
-                         : layout->runtime_interpreters_head;
-    return pyi_object_word(python, python->runtime.address + field, out, err);
+    bool named = pyi_has_field(layout->runtime_interpreters_main);
+    uint32_t field = named ? layout->runtime_interpreters_main : layout->runtime_interpreters_head;
+    pyi_addr next;
+    int rc = pyi_object_word(python, python->runtime.address + field, &next, err);
+    *out = next;
+    for (int i = 0; rc == 0 && !named && next != 0 && i < PYI_MAX_INTERPRETERS; i++) {
+        *out = next;
+        rc = pyi_object_word(python, *out + layout->interp_next, &next, err);
+    }
+    return rc;
 }
 
 /* The dict of sys has been seen torn only while the program assigns to it: a few more tries. */
@@ -329,7 +368,7 @@ static int find_words(struct pyi_cpython *python, pyi_addr values[WORDS], struct
     for (int i = 0; i <= PYI_RETRIES && rc != 0 && (i == 0 || !pyi_is_fatal(rc)); i++) {
         pyi_addr interp;
         uint64_t dict;
-        rc = main_interpreter(python, &interp, err);
+        rc = pyi_cpython_main_interpreter(python, &interp, err);
         if (rc == 0)
             rc = pyi_object_word(python, interp + python->layout.interp_sysdict, &dict, err);
         if (rc == 0)

@@ -93,7 +93,7 @@ static int find_edge(struct pyi_edges *edges, const struct pyi_frame *callee,
         .callee = callee->code,
         .caller_version = caller->entry_version,
         .callee_version = callee->entry_version,
-        .offset = (int64_t)((uint64_t)caller->instruction - caller->entry->start),
+        .offset = (int64_t)((uint64_t)caller->instruction - caller->start),
         .from_c = callee->from_c,
     };
     uint64_t key =

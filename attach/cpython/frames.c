@@ -9,6 +9,7 @@
 #include "attach/cpython/frames.h"
 
 #include "attach/cpython/object.h"
+#include "attach/cpython/python2.h"
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include <string.h>
@@ -385,6 +386,9 @@ void pyi_frames_decode(const struct pyi_cpython *python, const uint8_t *bytes,
     frame->owner = bytes[layout->iframe_owner];
     frame->code = pyi_load_u64(bytes + layout->iframe_code) & python->reference_mask;
     frame->instruction = (int64_t)pyi_load_u64(bytes + layout->iframe_instr);
+    frame->copy = pyi_has_field(layout->iframe_tlbc_index)
+                      ? pyi_load_i32(bytes + layout->iframe_tlbc_index)
+                      : 0;
     frame->slot = first_local(python, bytes);
     frame->from_c = pyi_has_field(layout->iframe_is_entry) && bytes[layout->iframe_is_entry] != 0;
     frame->previous = pyi_load_u64(bytes + layout->iframe_previous);
@@ -602,7 +606,13 @@ static int class_of(struct pyi_cpython *python, struct pyi_tracked *thread, stru
         may_be_cell = false;
         object = next;
     }
-    if (frame->entry->first_local == PYI_FIRST_CLS) {
+    bool cls = frame->entry->first_local == PYI_FIRST_CLS;
+    if (type->old_kind != PYI_OLD_NONE) {
+        int rc = pyi_python2_class(python, object, cls, &type, err);
+        if (rc != 0)
+            return rc;
+    }
+    if (cls && !type->old_style) {
         if (!(type->flags & PYI_TYPE_IS_TYPE))
             return 0;
         int rc = pyi_classes_get(python, object, &type, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * frames_heap.c - walks the frame objects of CPython 3.8 to 3.10 inside a local copy.
+ * frames_heap.c - walks the frame objects of CPython 2.7 to 3.10 inside a local copy.
  *
  * In: a thread and the copy of the frame objects its last samples used. Out: the chain from
  * tstate.frame along f_back, top first. What is new is read page by page and remembered.
@@ -49,11 +49,14 @@ static int frame_bytes(struct pyi_cpython *python, struct pyi_tracked *thread, p
     return 0;
 }
 
-/* f_executing (3.8, 3.9) or f_state == 0, FRAME_EXECUTING (3.10, Include/cpython/frameobject.h). */
+/* f_executing (3.6 to 3.9) or f_state == 0, FRAME_EXECUTING (3.10, Include/cpython/frameobject.h).
+ * 2.7 has neither, but clears f_stacktop while the evaluator holds it (Python/ceval.c). */
 static bool executing(const struct pyi_layout *layout, const uint8_t *bytes)
 {
     if (pyi_has_field(layout->frameobject_state))
         return bytes[layout->frameobject_state] == 0;
+    if (!pyi_has_field(layout->frameobject_executing))
+        return pyi_load_u64(bytes + layout->frameobject_stacktop) == 0;
     return bytes[layout->frameobject_executing] != 0;
 }
 

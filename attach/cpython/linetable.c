@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * linetable.c - the three line table formats of CPython 3.8 to 3.15.
+ * linetable.c - the line table formats of CPython 2.7 and 3.6 to 3.15.
  *
  * In: the bytes of co_lnotab or co_linetable. Out: runs of equal line. Every table is decoded
  * once per code object and then searched. Must not know where the bytes come from.
@@ -47,10 +47,10 @@ static bool line_sane(int64_t line)
     return line >= -(int64_t)LINE_MAX_VALUE && line <= LINE_MAX_VALUE;
 }
 
-/* 3.8, 3.9, Objects/lnotab_notes.txt: a step in bytes, then the signed step in lines that holds
- * from there on. */
-static int decode_lnotab(const uint8_t *bytes, size_t length, int32_t first_line, struct runs *runs,
-                         struct pyi_error *err)
+/* 2.7, 3.6 to 3.9, Objects/lnotab_notes.txt: a step in bytes, then the step in lines that holds
+ * from there on; signed since 3.6. */
+static int decode_lnotab(const uint8_t *bytes, size_t length, int32_t first_line, bool is_signed,
+                         struct runs *runs, struct pyi_error *err)
 {
     if (length % 2 != 0)
         return malformed(err, length);
@@ -60,7 +60,7 @@ static int decode_lnotab(const uint8_t *bytes, size_t length, int32_t first_line
         return pyi_error_nomem(err);
     for (size_t i = 0; i < length; i += 2) {
         offset += bytes[i];
-        line += (int8_t)bytes[i + 1];
+        line += is_signed ? (int8_t)bytes[i + 1] : bytes[i + 1];
         if (!line_sane(line) || offset > UINT32_MAX)
             return malformed(err, i);
         if (!runs_put(runs, offset, line))
@@ -192,8 +192,8 @@ int pyi_linetable_decode(enum pyi_linetable_format format, const uint8_t *bytes,
 {
     struct runs runs = {0};
     int rc;
-    if (format == PYI_LINETABLE_LNOTAB)
-        rc = decode_lnotab(bytes, length, first_line, &runs, err);
+    if (format == PYI_LINETABLE_LNOTAB || format == PYI_LINETABLE_UNSIGNED)
+        rc = decode_lnotab(bytes, length, first_line, format == PYI_LINETABLE_LNOTAB, &runs, err);
     else if (format == PYI_LINETABLE_RANGES)
         rc = decode_ranges(bytes, length, first_line, &runs, err);
     else

@@ -11,9 +11,10 @@
 #include <pyinstrument/types.h>
 
 enum pyi_linetable_format {
-    PYI_LINETABLE_LNOTAB,    /* 3.8, 3.9: co_lnotab, steps of (bytes, lines) */
+    PYI_LINETABLE_LNOTAB,    /* 3.6 to 3.9: co_lnotab, steps of (bytes, lines) */
     PYI_LINETABLE_RANGES,    /* 3.10: co_linetable, ranges of (bytes, lines) */
     PYI_LINETABLE_LOCATIONS, /* 3.11+: co_linetable, location entries */
+    PYI_LINETABLE_UNSIGNED,  /* 2.7: co_lnotab, lines without sign */
 };
 
 /** From byte offset `start` up to the next run's start the line is `line`; 0: no line. */

@@ -81,7 +81,8 @@ static void put_character(struct writer *writer, uint32_t c, char quote)
         pyi_strbuf_code_point(out, c);
 }
 
-static int put_str(struct writer *writer, pyi_addr object, struct pyi_error *err)
+static int put_str(struct writer *writer, pyi_addr object, const char *prefix,
+                   struct pyi_error *err)
 {
     struct pyi_strbuf text = {0};
     uint64_t length = 0;
@@ -89,7 +90,7 @@ static int put_str(struct writer *writer, pyi_addr object, struct pyi_error *err
     if (rc == 0) {
         struct pyi_text view = pyi_strbuf_get(&text);
         char quote = pyi_text_contains(view, "'") && !pyi_text_contains(view, "\"") ? '"' : '\'';
-        pyi_strbuf_char(writer->out, quote);
+        pyi_strbuf_format(writer->out, "%s%c", prefix, quote);
         for (size_t at = 0; at < view.length;)
             put_character(writer, pyi_text_next(view, &at), quote);
         pyi_strbuf_char(writer->out, quote);
@@ -114,7 +115,7 @@ static int put_bytes(struct writer *writer, pyi_addr object, struct pyi_error *e
     if (rc != 0)
         return rc;
     char quote = memchr(bytes, '\'', shown) && !memchr(bytes, '"', shown) ? '"' : '\'';
-    pyi_strbuf_format(writer->out, "b%c", quote);
+    pyi_strbuf_format(writer->out, "%s%c", writer->python->minor == PYI_PYTHON_2 ? "" : "b", quote);
     for (size_t i = 0; i < shown; i++) {
         if (bytes[i] >= 0x80)
             pyi_strbuf_format(writer->out, "\\x%02x", bytes[i]);
@@ -309,7 +310,8 @@ static int open_container(struct writer *writer, pyi_addr object, enum container
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-static enum container container_of(const struct pyi_class *type, struct pyi_text name)
+static enum container container_of(const struct pyi_cpython *python, const struct pyi_class *type,
+                                   struct pyi_text name)
 {
     if (type->flags & PYI_TYPE_IS_TUPLE && pyi_text_equal(name, pyi_text("tuple")))
         return TUPLE;
@@ -317,12 +319,41 @@ static enum container container_of(const struct pyi_class *type, struct pyi_text
         return LIST;
     if (type->flags & PYI_TYPE_IS_DICT && pyi_text_equal(name, pyi_text("dict")))
         return DICT;
-    /* Sets have no flag: the type made in C, which is not on the heap (bit 9). */
-    if (type->flags & (UINT64_C(1) << 9))
+    /* Sets have no flag: the type made in C, which is not on the heap (bit 9). Those of 2.7 mark
+     * deleted entries by an object, and are not looked into. */
+    if (type->flags & (UINT64_C(1) << 9) || python->minor == PYI_PYTHON_2)
         return NO_CONTAINER;
     if (pyi_text_equal(name, pyi_text("set")))
         return SET;
     return pyi_text_equal(name, pyi_text("frozenset")) ? FROZENSET : NO_CONTAINER;
+}
+
+/* 2.7: str is bytes, text is unicode, and int is a C long. */
+static int put_plain_old(struct writer *writer, pyi_addr object, const struct pyi_class *type,
+                         struct pyi_text name, struct pyi_error *err)
+{
+    const struct pyi_layout *layout = &writer->python->layout;
+    uint64_t value;
+    if (type->flags & PYI_TYPE_IS_STR && pyi_text_equal(name, pyi_text("unicode")))
+        return put_str(writer, object, "u", err);
+    if (type->flags & PYI_TYPE_IS_BYTES && pyi_text_equal(name, pyi_text("str")))
+        return put_bytes(writer, object, err);
+    if (type->flags & PYI_TYPE_IS_OLD_INT) {
+        int rc = pyi_object_word(writer->python, object + layout->int_value, &value, err);
+        if (rc != 0)
+            return rc;
+        if (pyi_text_equal(name, pyi_text("int")))
+            pyi_strbuf_format(writer->out, "%" PRId64, (int64_t)value);
+        else if (pyi_text_equal(name, pyi_text("bool")))
+            put(writer, value != 0 ? "True" : "False");
+        else
+            put_type(writer, type, object);
+        return 0;
+    }
+    int rc = put_int(writer, object, false, err);
+    if (rc == 0)
+        put(writer, "L");
+    return rc;
 }
 
 /* Subclasses may look different to Python than to us: only the plain types are read. */
@@ -330,12 +361,16 @@ static int put_plain(struct writer *writer, pyi_addr object, const struct pyi_cl
                      struct pyi_error *err)
 {
     struct pyi_text name = pyi_intern_text(&writer->python->classes.names, type->name - 1);
-    enum container kind = container_of(type, name);
+    enum container kind = container_of(writer->python, type, name);
     bool heap_type = type->flags >> 9 & 1;
     if (kind != NO_CONTAINER)
         return open_container(writer, object, kind, err);
+    if (writer->python->minor == PYI_PYTHON_2 &&
+        (type->flags & (PYI_TYPE_IS_STR | PYI_TYPE_IS_BYTES | PYI_TYPE_IS_OLD_INT) ||
+         pyi_text_equal(name, pyi_text("long"))))
+        return put_plain_old(writer, object, type, name, err);
     if (type->flags & PYI_TYPE_IS_STR && pyi_text_equal(name, pyi_text("str")))
-        return put_str(writer, object, err);
+        return put_str(writer, object, "", err);
     if (type->flags & PYI_TYPE_IS_BYTES && pyi_text_equal(name, pyi_text("bytes")))
         return put_bytes(writer, object, err);
     if (type->flags & PYI_TYPE_IS_INT && pyi_text_equal(name, pyi_text("int")))

@@ -7,6 +7,7 @@
  */
 #include "attach/cpython/object.h"
 
+#include "attach/cpython/python2.h"
 #include "src/base/error.h"
 #include <stdlib.h>
 
@@ -92,6 +93,8 @@ static int read_str(struct pyi_cpython *python, pyi_addr object, size_t limit, u
                     struct pyi_strbuf *out, struct pyi_error *err)
 {
     uint8_t bytes[PYI_STR_HEADER + 256];
+    if (python->minor == PYI_PYTHON_2)
+        return pyi_python2_text(python, object, limit, length, out, err);
     struct pyi_range range = {.address = object, .length = sizeof(bytes), .into = bytes};
     if (!pyi_addr_plausible(object))
         return pyi_error_set(err, PYI_E_TORN, "no str");
@@ -142,12 +145,20 @@ int pyi_object_str_start(struct pyi_cpython *python, pyi_addr object, size_t lim
     return read_str(python, object, limit, length, out, err);
 }
 
+/* Where names have their text: behind the header of an ASCII str, or of a 2.7 str. */
+static uint32_t text_start(const struct pyi_layout *layout)
+{
+    return pyi_has_field(layout->ascii_size) ? layout->ascii_size : layout->bytes_data;
+}
+
 /* Number of the word + 1 that the copied ASCII str equals. */
 static uint8_t match_word(const struct pyi_layout *layout, const uint8_t *bytes, size_t got,
                           const char *const *words, size_t word_count)
 {
-    if (got < layout->ascii_size)
+    if (got < text_start(layout))
         return 0;
+    if (!pyi_has_field(layout->ascii_size))
+        return pyi_python2_match(layout, bytes, got, words, word_count);
     struct state_bits state = decode_state(layout, pyi_load_u32(bytes + layout->ascii_state));
     uint64_t length = pyi_load_u64(bytes + layout->ascii_length);
     if (!state.compact || !state.ascii || length > got - layout->ascii_size)
@@ -165,7 +176,7 @@ static int match_batch(struct pyi_cpython *python, const pyi_addr *objects, size
 {
     uint8_t bytes[MATCH_BATCH][PYI_STR_HEADER + MATCH_WORD];
     struct pyi_range ranges[MATCH_BATCH];
-    size_t size = python->layout.ascii_size, longest = 0;
+    size_t size = text_start(&python->layout), longest = 0;
     for (size_t i = 0; i < word_count; i++)
         if (strlen(words[i]) > longest)
             longest = strlen(words[i]);
@@ -234,6 +245,12 @@ int pyi_object_int(struct pyi_cpython *python, pyi_addr object, uint64_t *out,
     const struct pyi_layout *layout = &python->layout;
     uint8_t bytes[64];
     size_t size = layout->long_digits + 12;
+    if (python->minor == PYI_PYTHON_2) {
+        const struct pyi_class *type;
+        int code = pyi_object_class(python, object, &type, err);
+        if (code != 0 || type->flags & PYI_TYPE_IS_OLD_INT)
+            return code != 0 ? code : pyi_python2_int(python, object, out, err);
+    }
     if (!pyi_addr_plausible(object) || size > sizeof(bytes))
         return pyi_error_set(err, PYI_E_TORN, "no int");
     struct pyi_range range = {.address = object, .length = size, .into = bytes};
@@ -323,7 +340,7 @@ static int torn_keys(struct pyi_error *err)
     return pyi_error_set(err, PYI_E_TORN, "dict keys make no sense");
 }
 
-/* 3.8 to 3.10: index table of dk_size slots, then {hash, key, value} entries. */
+/* 3.6 to 3.10: index table of dk_size slots, then {hash, key, value} entries. */
 static int shape_old(const struct pyi_layout *layout, pyi_addr keys, const uint8_t *header,
                      uint64_t most, struct keys_shape *out, struct pyi_error *err)
 {
@@ -412,6 +429,8 @@ static int dict_items(struct pyi_cpython *python, pyi_addr dict, size_t limit,
     uint64_t keys, values;
     if (!pyi_addr_plausible(dict))
         return pyi_error_set(err, PYI_E_TORN, "no dict");
+    if (python->minor == PYI_PYTHON_2)
+        return pyi_python2_dict(python, dict, limit, items, count, err);
     int rc = pyi_object_word(python, dict + layout->dict_keys, &keys, err);
     if (rc == 0)
         rc = pyi_object_word(python, dict + layout->dict_values, &values, err);

@@ -12,17 +12,25 @@
 #include "src/base/text.h"
 
 /** Type flags, Include/object.h, the same in all versions. */
-#define PYI_TYPE_IS_TYPE  (UINT64_C(1) << 31)
-#define PYI_TYPE_IS_DICT  (UINT64_C(1) << 29)
-#define PYI_TYPE_IS_STR   (UINT64_C(1) << 28)
-#define PYI_TYPE_IS_BYTES (UINT64_C(1) << 27)
-#define PYI_TYPE_IS_TUPLE (UINT64_C(1) << 26)
-#define PYI_TYPE_IS_LIST  (UINT64_C(1) << 25)
-#define PYI_TYPE_IS_INT   (UINT64_C(1) << 24)
-#define PYI_TYPE_IS_BASE  (UINT64_C(1) << 10) /* may be subclassed */
-#define PYI_TYPE_IS_HEAP  (UINT64_C(1) << 9)  /* made at run time */
-#define PYI_TYPE_MANAGED  (UINT64_C(1) << 4)  /* 3.11+ */
-#define PYI_TYPE_INLINE   (UINT64_C(1) << 2)  /* 3.13+ */
+#define PYI_TYPE_IS_TYPE    (UINT64_C(1) << 31)
+#define PYI_TYPE_IS_DICT    (UINT64_C(1) << 29)
+#define PYI_TYPE_IS_STR     (UINT64_C(1) << 28)
+#define PYI_TYPE_IS_BYTES   (UINT64_C(1) << 27)
+#define PYI_TYPE_IS_TUPLE   (UINT64_C(1) << 26)
+#define PYI_TYPE_IS_LIST    (UINT64_C(1) << 25)
+#define PYI_TYPE_IS_INT     (UINT64_C(1) << 24)
+#define PYI_TYPE_IS_OLD_INT (UINT64_C(1) << 23) /* 2.7: int, bit 24 is long there */
+#define PYI_TYPE_IS_BASE    (UINT64_C(1) << 10) /* may be subclassed */
+#define PYI_TYPE_IS_HEAP    (UINT64_C(1) << 9)  /* made at run time */
+#define PYI_TYPE_MANAGED    (UINT64_C(1) << 4)  /* 3.11+ */
+#define PYI_TYPE_INLINE     (UINT64_C(1) << 2)  /* 3.13+ */
+
+/** What pyi_object_str() reads: str, and both kinds of strings of 2.7. */
+static inline bool pyi_is_text(const struct pyi_cpython *python, const struct pyi_class *type)
+{
+    return (type->flags & PYI_TYPE_IS_STR) ||
+           (python->minor == PYI_PYTHON_2 && type->flags & PYI_TYPE_IS_BYTES);
+}
 
 int pyi_object_bytes(struct pyi_cpython *python, pyi_addr address, void *into, size_t length,
                      struct pyi_error *err) PYI_MUST_CHECK;

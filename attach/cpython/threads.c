@@ -8,6 +8,7 @@
  */
 #include "attach/cpython/threads.h"
 
+#include "attach/cpython/activity.h"
 #include "attach/cpython/frames.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
@@ -37,6 +38,7 @@ static void tracked_free(struct pyi_tracked *thread)
     free(thread->room);
     pyi_join_deinit(&thread->join);
     free(thread->entries);
+    free(thread->work);
     free(thread);
 }
 
@@ -55,14 +57,15 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_threads *threads = &python->threads;
+    const bool states = python->options.states;
     int rc = 0;
     threads->listed = python->round % LIST_ROUNDS == 0 || python->round <= threads->list_until;
     threads->runtime_piece = PYI_NO_PIECE;
-    if (threads->listed)
+    if (threads->listed || (states && python->runtime_length > 8))
         rc =
             pyi_copy_add(&python->copy, python->runtime.address + layout->runtime_interpreters_head,
-                         8, 0, &threads->runtime_piece, err);
-    bool wanted = threads->listed || pyi_has_field(layout->interp_code_generation);
+                         python->runtime_length, 0, &threads->runtime_piece, err);
+    bool wanted = states || threads->listed || pyi_has_field(layout->interp_code_generation);
     for (size_t i = 0; rc == 0 && i < threads->interp_count; i++) {
         struct pyi_interp *interp = &threads->interps[i];
         interp->piece = PYI_NO_PIECE;
@@ -70,11 +73,14 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
             rc = pyi_copy_add(&python->copy, interp->address + python->interp_from,
                               python->interp_length, 0, &interp->piece, err);
     }
+    if (rc == 0)
+        rc = pyi_activity_plan(python, err);
     for (size_t i = 0; rc == 0 && i < threads->count; i++) {
         struct pyi_tracked *thread = threads->items[i];
         thread->planned = thread->shown.alive;
         if (thread->planned)
-            rc = pyi_frames_plan(python, thread, &python->copy, thread->selected, err);
+            rc = pyi_frames_plan(python, thread, &python->copy,
+                                 thread->selected && python->stopping == NULL, err);
     }
     return rc;
 }
@@ -161,6 +167,20 @@ static int list_states(struct pyi_cpython *python, size_t interp, pyi_addr head,
     return 0;
 }
 
+/* 2.7, 3.6: interpreters have no numbers. The list is newest first, and the main one, the last, is
+ * number 0. Those not met before are the newest. */
+static void number_interps(struct pyi_cpython *python)
+{
+    struct pyi_threads *threads = &python->threads;
+    int64_t next = 0;
+    for (size_t i = 0; i < threads->interp_count; i++)
+        if (threads->interps[i].id >= next)
+            next = threads->interps[i].id + 1;
+    for (size_t i = threads->interp_count; i > 0; i--)
+        if (threads->interps[i - 1].id < 0 && threads->interps[i - 1].seen == python->round)
+            threads->interps[i - 1].id = next++;
+}
+
 static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
@@ -187,7 +207,8 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
         struct pyi_interp *interp = &threads->interps[index];
-        interp->id = (int64_t)pyi_load_u64(bytes + layout->interp_id - python->interp_from);
+        if (pyi_has_field(layout->interp_id))
+            interp->id = (int64_t)pyi_load_u64(bytes + layout->interp_id - python->interp_from);
         interp->seen = python->round;
         if (pyi_has_field(layout->interp_code_generation))
             generation +=
@@ -199,6 +220,8 @@ static int list_once(struct pyi_cpython *python, bool fresh, struct pyi_error *e
         if (rc != 0)
             return rc;
     }
+    if (!pyi_has_field(layout->interp_id))
+        number_interps(python);
     pyi_codes_generation(python, generation);
     return 0;
 }
@@ -215,11 +238,15 @@ static pid_t outer_tid(const struct pyi_cpython *python, int64_t inner, uint64_t
     return 0;
 }
 
-static bool is_main(struct pyi_cpython *python, const struct pyi_found *found)
+/* 2.7, 3.6: the interpreter keeps the main thread's ident in a file-local variable; the process's
+ * first thread stands in for it. */
+static bool is_main(struct pyi_cpython *python, const struct pyi_found *found, pid_t tid)
 {
     uint64_t ident = 0;
     if (python->threads.interps[found->interp].id != 0)
         return false;
+    if (!pyi_has_field(python->layout.runtime_main_thread))
+        return tid != 0 && tid == python->facts.pid;
     if (pyi_has_field(python->layout.runtime_main_thread) &&
         pyi_object_word(python, python->runtime.address + python->layout.runtime_main_thread,
                         &ident, NULL) != 0)
@@ -241,13 +268,14 @@ static int add_thread(struct pyi_cpython *python, const struct pyi_found *found,
         free(thread);
         return pyi_error_nomem(err);
     }
+    pid_t tid = outer_tid(python, found->native, found->ident);
     thread->shown = (struct pyi_thread){
         .index = (uint32_t)threads->count,
         .ident = found->ident,
-        .tid = outer_tid(python, found->native, found->ident),
+        .tid = tid,
         .interpreter = threads->interps[found->interp].id,
         .name = pyi_text(""),
-        .is_main = is_main(python, found),
+        .is_main = is_main(python, found, tid),
         .alive = true,
     };
     thread->address = found->address;
@@ -304,8 +332,10 @@ static void find_tid_again(struct pyi_cpython *python, struct pyi_tracked *threa
     thread->shown.tid = outer_tid(python, found->native, found->ident);
     thread->tid_retry = next_time(python, &thread->tid_failed);
     /* Threads are also selected by their id. */
-    if (thread->shown.tid != 0)
+    if (thread->shown.tid != 0) {
         thread->asked = false;
+        thread->shown.is_main |= is_main(python, found, thread->shown.tid);
+    }
 }
 
 int pyi_threads_list(struct pyi_cpython *python, struct pyi_error *err)
@@ -390,11 +420,13 @@ static int set_other_name(struct pyi_cpython *python, struct pyi_tracked *thread
     return rc;
 }
 
-/* Reads one Thread object: _name, and up to 3.10 its kernel id. */
+/* Reads one Thread object: _name (2.7, Lib/threading.py: a private attribute of that class), and
+ * up to 3.10 its kernel id. */
 static int name_thread(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr object,
                        struct pyi_error *err)
 {
-    static const char *const words[] = {"_name", "_native_id"};
+    const char *const words[] = {python->minor == PYI_PYTHON_2 ? "_Thread__name" : "_name",
+                                 "_native_id"};
     pyi_addr values[2];
     int rc = pyi_object_attributes(python, object, words, 2, values, err);
     if (rc != 0)
@@ -576,66 +608,4 @@ int pyi_threads_names(struct pyi_cpython *python, struct pyi_error *err)
     int rc = name_all(python, err);
     python->memory = memory;
     return rc != 0 ? rc : name_rest(python, err);
-}
-
-/* ---- global lock ----------------------------------------------------------------------------- */
-
-/* struct _gil_runtime_state, Include/internal/pycore_gil.h: behind `locked` (16) the number of
- * switches, then at 32 what those who want the lock wait on: a condition and its mutex. */
-#define GIL_WAIT_AT     16 /* from `locked` on */
-#define GIL_WAIT_LENGTH 88
-
-struct gil {
-    bool read, known;
-    pyi_addr record, holder;
-};
-
-static void read_gil(struct pyi_cpython *python, const struct pyi_interp *interp, struct gil *out)
-{
-    const struct pyi_layout *layout = &python->layout;
-    uint8_t bytes[32];
-    uint64_t record;
-    out->read = true;
-    /* 3.12+: each interpreter points to its own lock or to a shared one. */
-    if (pyi_has_field(layout->interp_ceval_gil)) {
-        if (pyi_object_word(python, interp->address + layout->interp_ceval_gil, &record, NULL) != 0)
-            return;
-    } else if (pyi_has_field(layout->runtime_gil_last_holder)) {
-        record =
-            python->runtime.address + layout->runtime_gil_last_holder - layout->gil_last_holder;
-    } else {
-        return;
-    }
-    if (layout->gil_locked + 4 > sizeof(bytes) || layout->gil_last_holder + 8 > sizeof(bytes) ||
-        !pyi_addr_plausible(record) ||
-        pyi_object_bytes(python, record, bytes, sizeof(bytes), NULL) != 0)
-        return;
-    out->record = record;
-    out->known = true;
-    /* `last_holder` stays after the release; `locked` is -1 before the lock is made. */
-    if (pyi_load_i32(bytes + layout->gil_locked) == 1)
-        out->holder = pyi_load_u64(bytes + layout->gil_last_holder);
-}
-
-void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const *threads,
-                     size_t count, struct pyi_gil_facts *out)
-{
-    const struct pyi_layout *layout = &python->layout;
-    PYI_CLEANUP(pyi_cleanup_free)
-    struct gil *gils = calloc(python->threads.interp_count + 1, sizeof(*gils));
-    for (size_t i = 0; i < count; i++) {
-        out[i] = (struct pyi_gil_facts){0};
-        if (gils == NULL || threads[i]->index >= python->threads.count)
-            continue;
-        const struct pyi_tracked *thread = python->threads.items[threads[i]->index];
-        struct gil *gil = &gils[thread->interp];
-        if (!gil->read)
-            read_gil(python, &python->threads.interps[thread->interp], gil);
-        if (!gil->known)
-            continue;
-        out[i].known = true;
-        out[i].holder = gil->holder == thread->address;
-        out[i].wait_from = gil->record + layout->gil_locked + GIL_WAIT_AT;
-        out[i].wait_to = out[i].wait_from + GIL_WAIT_LENGTH;
-    }
 }

@@ -20,6 +20,8 @@ struct pyi_frame {
     pyi_addr address, code;
     int64_t instruction; /* 3.11+: remote address; before: f_lasti */
     pyi_addr slot;       /* first local, tag bits cleared; 0 null or not an object */
+    pyi_addr start;      /* 3.11+: where the instructions it runs begin, see pyi_codes_start() */
+    int32_t copy;        /* free-threaded 3.14+: number of its thread's copy of them */
     uint32_t chunk;      /* 1 + number of the data-stack chunk it lies in, 0 elsewhere */
     uint8_t owner;
     bool from_c;       /* its caller is reached through C code */
@@ -79,8 +81,10 @@ struct pyi_tracked {
     bool from_shim;                  /* 3.12+: above the top frame stands an entry from C */
     const struct pyi_code *leaf;     /* C function the top frame is inside, NULL none */
     struct pyi_stack_entry *entries; /* outermost first, as delivered */
-    size_t depth, entry_capacity;
+    struct pyi_stack_entry *work;    /* with native frames: the next ones, being made */
+    size_t depth, entry_capacity, work_capacity;
     bool delivered, lost;
+    bool moved; /* since the last stack that could be read */
 };
 
 struct pyi_interp {
@@ -92,6 +96,13 @@ struct pyi_interp {
     pyi_addr threading_dict; /* namespace of its `threading` module, 0 not found yet */
     double names_time;       /* of the last look at all names; seconds, monotonic */
     size_t names_next;       /* rotates over threads when there are many */
+    /* Of activity.c: its global lock, and what was seen of it and of the collector. */
+    pyi_addr lock; /* 0 not known yet */
+    size_t lock_piece;
+    uint32_t lock_round;
+    bool lock_known, collecting;
+    pyi_addr lock_holder, lock_last, gc_frame;
+    uint64_t lock_switches;
 };
 
 /** What a walk along the lists found of one thread state. */

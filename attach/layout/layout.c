@@ -75,22 +75,23 @@ const struct pyi_layout *pyi_layout_row(uint32_t hexversion, bool free_threaded)
 
 /* ---- refusals ---- */
 
-/* Lowest and highest minor version of Python 3 that has a row, and the micro releases of one. */
+/* Lowest and highest minor version of Python 3 that has a row, and the micro releases of one minor
+ * version of any. */
 struct coverage {
     unsigned minor_first, minor_last;
     const struct pyi_layout *oldest, *newest; /* of the minor asked for, NULL: none */
 };
 
-static struct coverage coverage_of(unsigned minor, bool free_threaded)
+static struct coverage coverage_of(unsigned major, unsigned minor, bool free_threaded)
 {
     struct coverage found = {.minor_first = UINT8_MAX};
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const struct pyi_layout *row = &layout_rows[i];
-        if (row->minor < found.minor_first)
+        if (row->major == 3 && row->minor < found.minor_first)
             found.minor_first = row->minor;
-        if (row->minor > found.minor_last)
+        if (row->major == 3 && row->minor > found.minor_last)
             found.minor_last = row->minor;
-        if (row->minor != minor || row->free_threaded != free_threaded)
+        if (row->major != major || row->minor != minor || row->free_threaded != free_threaded)
             continue;
         if (!found.oldest || row->micro_first < found.oldest->micro_first)
             found.oldest = row;
@@ -105,16 +106,16 @@ static int refuse(struct version version, bool free_threaded, struct pyi_error *
 {
     char text[VERSION_TEXT];
     version_text(version, free_threaded, text);
-    struct coverage known = coverage_of(version.minor, free_threaded);
+    struct coverage known = coverage_of(version.major, version.minor, free_threaded);
     bool old = version.major < 3 || (version.major == 3 && version.minor < known.minor_first);
-    if (version.major != 3 || !known.newest)
-        pyi_error_set(err, PYI_E_VERSION, "Python %s is not supported; 3.%u to 3.%u are", text,
-                      known.minor_first, known.minor_last);
+    if (!known.newest)
+        pyi_error_set(err, PYI_E_VERSION, "Python %s is not supported; 2.7 and 3.%u to 3.%u are",
+                      text, known.minor_first, known.minor_last);
     else
-        pyi_error_set(err, PYI_E_VERSION,
-                      "Python %s is not supported; of 3.%u, 3.%u.%u to 3.%u.%u are", text,
-                      version.minor, version.minor, known.oldest->micro_first, version.minor,
-                      known.newest->micro_last);
+        pyi_error_set(
+            err, PYI_E_VERSION, "Python %s is not supported; of %u.%u, %u.%u.%u to %u.%u.%u are",
+            text, version.major, version.minor, version.major, version.minor,
+            known.oldest->micro_first, version.major, version.minor, known.newest->micro_last);
     if (version.level != 0xf && known.newest)
         pyi_error_why(err, "it is a pre-release, and only final releases were measured");
     pyi_error_slug(err, old ? "version-old" : "version-new");
@@ -123,16 +124,19 @@ static int refuse(struct version version, bool free_threaded, struct pyi_error *
 
 /* ---- which version to go by ---- */
 
-/* "X.Y" to a minor version of Python 3. */
-static int parse_assumed(const char *assume, unsigned *minor, struct pyi_error *err)
+/* "X.Y", of Python 3 or 2.7. */
+static int parse_assumed(const char *assume, unsigned *major, unsigned *minor,
+                         struct pyi_error *err)
 {
     char *end = NULL;
     unsigned long value = 0;
     if (strncmp(assume, "3.", 2) == 0 && assume[2] >= '0' && assume[2] <= '9')
         value = strtoul(assume + 2, &end, 10);
-    if (!end || *end != '\0' || value > UINT8_MAX)
-        return pyi_error_set(err, PYI_E_INVALID, "the version to assume must be 3.N");
-    *minor = (unsigned)value;
+    bool two = strcmp(assume, "2.7") == 0;
+    if (!two && (!end || *end != '\0' || value > UINT8_MAX))
+        return pyi_error_set(err, PYI_E_INVALID, "the version to assume must be 3.N or 2.7");
+    *major = two ? 2 : 3;
+    *minor = two ? 7 : (unsigned)value;
     return 0;
 }
 
@@ -141,7 +145,7 @@ static int parse_assumed(const char *assume, unsigned *minor, struct pyi_error *
 static const struct pyi_layout *stand_in(struct version version, bool free_threaded)
 {
     const struct pyi_layout *row = pyi_layout_row((version.hex & ~0xffu) | 0xf0, free_threaded);
-    return row ? row : coverage_of(version.minor, free_threaded).newest;
+    return row ? row : coverage_of(version.major, version.minor, free_threaded).newest;
 }
 
 static void describe(const struct pyi_layout *row, const char *table, bool exact, char source[128])
@@ -260,16 +264,17 @@ static int decide_version(struct pyi_memory *memory, const struct pyi_runtime *r
     out->actual = out->used = version_of(hexversion);
     if (!assume)
         return 0;
-    unsigned minor = 0;
-    code = parse_assumed(assume, &minor, err);
+    unsigned major = 0, minor = 0;
+    code = parse_assumed(assume, &major, &minor, err);
     if (code != 0)
         return code;
-    if (out->actual.major != 3 || out->actual.minor != minor) /* its newest row */
-        out->used = version_of(3u << 24 | minor << 16 | 0xfff0);
+    if (out->actual.major != major || out->actual.minor != minor) /* its newest row */
+        out->used = version_of(major << 24 | minor << 16 | 0xfff0);
     return 0;
 }
 
-/* Builds with reference tracing have two links in front of every object up to 3.12 (object.h,
+/* Builds with reference tracing (debug builds up to 3.7, later a switch) have two links in front of
+ * every object up to 3.12 (object.h,
  * _PyObject_HEAD_EXTRA). PyType_Type is its own type: where it says so tells the header's size. */
 static int refuse_reference_tracing(struct pyi_memory *memory, const struct pyi_runtime *runtime,
                                     const struct pyi_layout *row, struct pyi_error *err)
@@ -302,7 +307,7 @@ int pyi_layout_read(struct pyi_memory *memory, const struct pyi_runtime *runtime
     }
     const struct pyi_layout *exact = pyi_layout_row(decision.used.hex, runtime->free_threaded);
     const struct pyi_layout *row = exact;
-    if (!row && assume && decision.used.major == 3)
+    if (!row && assume)
         row = stand_in(decision.used, runtime->free_threaded);
     if (!row)
         return refuse(decision.actual, runtime->free_threaded, err);

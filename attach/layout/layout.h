@@ -18,15 +18,15 @@
 
 #define PYI_NO_FIELD UINT32_MAX
 
-/* F(our name, C structure, C member path). A structure that was renamed has one line per era:
- * the generator tries them in turn. */
+/* F(our name, C structure, C member path). What was renamed has alternatives, divided by "|": the
+ * generator tries them in turn. */
 #define PYI_LAYOUT_FIELDS(F)                                                                       \
     F(runtime_size, "_PyRuntimeState", "sizeof")                                                   \
     F(runtime_interpreters_head, "_PyRuntimeState", "interpreters.head")                           \
     F(runtime_interpreters_main, "_PyRuntimeState", "interpreters.main")                           \
     F(runtime_finalizing, "_PyRuntimeState", "_finalizing|finalizing")                             \
     F(runtime_tstate_current, "_PyRuntimeState", "gilstate.tstate_current")                        \
-    F(runtime_main_thread, "_PyRuntimeState", "main_thread")                                       \
+    F(runtime_main_thread, "_PyRuntimeState", "main_thread|ceval.pending.main_thread")             \
     F(runtime_initialized, "_PyRuntimeState", "initialized")                                       \
     F(runtime_gil_last_holder, "_PyRuntimeState", "ceval.gil.last_holder")                         \
     F(runtime_gil_locked, "_PyRuntimeState", "ceval.gil.locked")                                   \
@@ -125,12 +125,12 @@
     F(unicode_data, "PyUnicodeObject", "data")                                                     \
     F(ascii_wstr, "PyASCIIObject", "wstr")                                                         \
     F(compact_wstr_length, "PyCompactUnicodeObject", "wstr_length")                                \
-    F(bytes_data, "PyBytesObject", "ob_sval")                                                      \
+    F(bytes_data, "PyBytesObject|PyStringObject", "ob_sval")                                       \
     F(object_size, "PyObject", "sizeof")                                                           \
     F(object_refcnt, "PyObject", "ob_refcnt")                                                      \
     F(object_type, "PyObject", "ob_type")                                                          \
     F(var_size, "PyVarObject", "ob_size")                                                          \
-    F(long_tag, "PyLongObject", "long_value.lv_tag|ob_base.ob_size")                               \
+    F(long_tag, "PyLongObject", "long_value.lv_tag|ob_base.ob_size|ob_size")                       \
     F(long_digits, "PyLongObject", "long_value.ob_digit|ob_digit")                                 \
     F(tuple_items, "PyTupleObject", "ob_item")                                                     \
     F(list_items, "PyListObject", "ob_item")                                                       \
@@ -143,6 +143,13 @@
     F(keys_kind, "PyDictKeysObject", "dk_kind")                                                    \
     F(keys_nentries, "PyDictKeysObject", "dk_nentries")                                            \
     F(keys_indices, "PyDictKeysObject", "dk_indices")                                              \
+    F(dict_mask, "PyDictObject", "ma_mask")                                                        \
+    F(dict_table, "PyDictObject", "ma_table")                                                      \
+    F(unicode_length, "PyUnicodeObject", "length")                                                 \
+    F(unicode_str, "PyUnicodeObject", "str")                                                       \
+    F(int_value, "PyIntObject", "ob_ival")                                                         \
+    F(instance_class, "PyInstanceObject", "in_class")                                              \
+    F(oldclass_name, "PyClassObject", "cl_name")                                                   \
     F(values_values, "PyDictValues", "values")                                                     \
     F(values_valid, "PyDictValues", "valid")                                                       \
     F(type_name, "PyTypeObject", "tp_name")                                                        \

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER          48u   /* bytes of a callable that tell what it is */
+#define HEADER          64u   /* most bytes of a callable that tell what it is */
 #define KNOWN_LIMIT     65536 /* callables remembered; then all are forgotten */
 #define TRUST_ROUNDS    256   /* rounds a module's function is believed without a look */
 #define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
@@ -437,9 +437,17 @@ static int fill(struct pyi_cpython *python, struct callable *it, const struct py
 
 /* ---- callables ------------------------------------------------------------------------------- */
 
-static bool identical(const struct callable *it, const uint8_t *header)
+/* The object's header and four words: free-threaded builds have the larger headers. */
+static uint32_t header_size(const struct pyi_cpython *python)
 {
-    return memcmp(header + 8, it->words, sizeof(it->words)) == 0;
+    uint32_t size = python->layout.object_size + 32;
+    return size <= HEADER ? size : HEADER;
+}
+
+static bool identical(const struct pyi_layout *layout, const struct callable *it,
+                      const uint8_t *header)
+{
+    return memcmp(header + layout->object_type, it->words, sizeof(it->words)) == 0;
 }
 
 static struct callable *remember_callable(struct pyi_leaves *leaves, pyi_addr address)
@@ -459,17 +467,18 @@ static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, p
                        const struct callable *known, uint8_t header[HEADER], bool *fresh,
                        struct pyi_error *err)
 {
-    const uint8_t *bytes = pyi_view_object(&thread->view, address, HEADER);
+    const uint32_t size = header_size(python);
+    const uint8_t *bytes = pyi_view_object(&thread->view, address, size);
     *fresh = true;
     if (bytes != NULL) {
-        memcpy(header, bytes, HEADER);
+        memcpy(header, bytes, size);
         return 0;
     }
     if (known != NULL && known->stable && python->round - known->checked < TRUST_ROUNDS) {
         *fresh = false;
         return 0;
     }
-    return pyi_object_bytes(python, address, header, HEADER, err);
+    return pyi_object_bytes(python, address, header, size, err);
 }
 
 /* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
@@ -481,7 +490,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     struct pyi_leaves *leaves = python->leaves;
     struct callable *it = NULL;
     const struct pyi_class *type;
-    uint8_t header[HEADER];
+    uint8_t header[HEADER] = {0};
     uint64_t value;
     bool fresh;
     *out = NULL;
@@ -492,7 +501,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
         return 0;
     }
     int rc = read_header(python, thread, call->callable, it, header, &fresh, err);
-    if (rc == 0 && !(fresh && (it == NULL || !identical(it, header)))) {
+    if (rc == 0 && !(fresh && (it == NULL || !identical(layout, it, header)))) {
         it->checked = fresh ? python->round : it->checked;
         *out = it;
     } else if (rc == 0) {
@@ -517,7 +526,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
     *it = (struct callable){.address = call->callable, .checked = python->round};
     rc = fill(python, it, type, header, err);
     if (rc == 0) {
-        memcpy(it->words, header + 8, sizeof(it->words));
+        memcpy(it->words, header + layout->object_type, sizeof(it->words));
         /* What gives no leaf may be believed for long: if wrong, a leaf is missing for a while. */
         it->stable |= is_type || (it->label == NULL && it->kind != PYI_CALLABLE_OTHER);
     }
@@ -575,7 +584,7 @@ static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, str
             continue;
         /* What may be freed at any time is compared in every sample, as part of its one read. */
         if (!it->stable && it->label != NULL &&
-            !pyi_places_use(&thread->objects, call.callable, HEADER, python->round))
+            !pyi_places_use(&thread->objects, call.callable, header_size(python), python->round))
             return pyi_error_nomem(err);
         *leaf = it->label;
         return it->kind == PYI_CALLABLE_DESCRIPTOR
@@ -608,7 +617,7 @@ static int open_leaves(struct pyi_cpython *python, struct pyi_error *err)
 static struct pyi_call_site *site_of(const struct pyi_cpython *python,
                                      const struct pyi_frame *frame, const struct leaf_code *code)
 {
-    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->entry->start) / 2
+    int64_t unit = python->minor >= 11   ? (frame->instruction - (int64_t)frame->start) / 2
                    : python->minor == 10 ? frame->instruction
                                          : frame->instruction / 2;
     if (unit < 0 || unit > UINT32_MAX)

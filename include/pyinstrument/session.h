@@ -26,14 +26,6 @@ struct pyi_record {
     struct pyi_number seconds; /* time since the thread's previous record */
 };
 
-/** State of a thread at a sample (the `states` column of `attach`). */
-enum pyi_state {
-    PYI_STATE_UNKNOWN = 0,
-    PYI_STATE_RUNNING = 1,
-    PYI_STATE_WAITING = 2,
-    PYI_STATE_GIL_WAIT = 3,
-};
-
 /** One process of a recording made by this program. Times in seconds after start_time. */
 struct pyi_attach_process {
     int64_t pid, parent;

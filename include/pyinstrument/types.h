@@ -36,6 +36,29 @@ enum pyi_c_labels {
     PYI_C_LABELS_NONE,
 };
 
+/** State of a thread at a sample (the `states` column of `attach`). */
+enum pyi_state {
+    PYI_STATE_UNKNOWN = 0,
+    PYI_STATE_RUNNING = 1,
+    PYI_STATE_WAITING = 2,
+    PYI_STATE_GIL_WAIT = 3,
+};
+
+/** Which samples are recorded. */
+enum pyi_mode {
+    PYI_MODE_WALL,      /* all */
+    PYI_MODE_CPU,       /* of threads that run */
+    PYI_MODE_GIL,       /* of the thread that holds the global lock */
+    PYI_MODE_EXCEPTION, /* of threads in which an exception is active; Python 3.11 and later */
+};
+
+/** Whether threads of the target are stopped for their samples. */
+enum pyi_stop_mode {
+    PYI_STOP_NEVER,
+    PYI_STOP_BLOCKING, /* each thread, while its stack is read */
+    PYI_STOP_NATIVE,   /* the same, and native frames are shown among the Python ones */
+};
+
 /**
  * A JSON number that remembers whether it was written as an integer, so that a loaded
  * session is written back to the same bytes. `value` is always set; `integer` only when

@@ -40,9 +40,10 @@ def mirror():
 
 def spellings(field):
     """(C type, member or None) in the order to try; None asks for the size."""
-    name, structure, paths = field
-    for path in paths.split("|"):
-        yield structure, None if path == "sizeof" else path
+    name, structures, paths = field
+    for structure in structures.split("|"):
+        for path in paths.split("|"):
+            yield structure, None if path == "sizeof" else path
 
 
 # ---- debug information -------------------------------------------------------------------
@@ -75,7 +76,8 @@ def pyenv_library(version):
     """The libpython of a pyenv version, or the executable when it is linked statically."""
     root = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
     minor = ".".join(version.split(".")[:2])
-    for name in ("lib/libpython%s.so.1.0" % minor, "bin/python%s" % minor):
+    for name in ("lib/libpython%s.so.1.0" % minor, "lib/libpython%sm.so.1.0" % minor,
+                 "bin/python%s" % minor):
         path = os.path.join(root, "versions", version, name)
         if os.path.exists(path):
             return path

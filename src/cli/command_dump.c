@@ -133,6 +133,17 @@ static const char *words_of(const struct pyi_thread_state *state, char out[64])
     return out;
 }
 
+/* The same with the system call and its file, as recordings name them. */
+static void put_state(struct pyi_strbuf *out, const struct pyi_thread_state *state)
+{
+    char words[64];
+    pyi_strbuf_string(out, words_of(state, words));
+    if (state->wait.data && state->wait.length) {
+        pyi_strbuf_char(out, ' ');
+        pyi_strbuf_text(out, state->wait);
+    }
+}
+
 static void put_safe(struct pyi_strbuf *out, struct pyi_text text)
 {
     pyi_strbuf_safe(out, text, PYI_TEXT_STRICT);
@@ -268,8 +279,10 @@ static void put_thread(const struct dump *dump, const struct pyi_look_thread *lo
     put_blanks(out, width - (int)pyi_text_columns(pyi_strbuf_get(&name)));
     if (look->thread->tid > 0)
         pyi_strbuf_format(out, "   %d", (int)look->thread->tid);
-    if (*words_of(&look->state, words))
-        pyi_strbuf_format(out, "   %s", words);
+    if (*words_of(&look->state, words)) {
+        pyi_strbuf_string(out, "   ");
+        put_state(out, &look->state);
+    }
     if (look->read && !look->consistent)
         pyi_strbuf_string(out, "   (not consistent)");
     pyi_strbuf_char(out, '\n');
@@ -327,10 +340,9 @@ static size_t shown_count(const struct dump *dump, int *widest)
 /* What a thread looks like, state included, to tell whether it has changed. */
 static bool has_changed(struct dump *dump, const struct pyi_look_thread *look)
 {
-    char words[64];
     struct shown *shown = &dump->shown[look->thread->index];
     put_frames(dump, look, &shown->text);
-    pyi_strbuf_string(&shown->text, words_of(&look->state, words));
+    put_state(&shown->text, &look->state);
     return !shown->listed ||
            !pyi_text_equal(pyi_strbuf_get(&shown->text), pyi_strbuf_get(&shown->before));
 }
@@ -471,6 +483,8 @@ static cJSON *thread_object(struct dump *dump, const struct pyi_look_thread *loo
     cJSON_AddNumberToObject(thread, "interpreter", (double)look->thread->interpreter);
     cJSON_AddBoolToObject(thread, "main", look->thread->is_main);
     cJSON_AddStringToObject(thread, "state", words_of(&look->state, words));
+    if (look->state.wait.data && look->state.wait.length)
+        add_text(thread, "wait", look->state.wait);
     if (gil[look->state.gil])
         cJSON_AddStringToObject(thread, "gil", gil[look->state.gil]);
     cJSON_AddBoolToObject(thread, "read", look->read);

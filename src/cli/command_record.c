@@ -180,6 +180,23 @@ static enum pyi_c_labels c_labels(const char *word)
     return strcmp(word, "extended") == 0 ? PYI_C_LABELS_EXTENDED : PYI_C_LABELS_NONE;
 }
 
+static const char *const mode_words[] = {[PYI_MODE_WALL] = "wall",
+                                         [PYI_MODE_CPU] = "cpu",
+                                         [PYI_MODE_GIL] = "gil",
+                                         [PYI_MODE_EXCEPTION] = "exception"};
+
+/* -g is another word for --mode=gil: the later one counts. */
+static enum pyi_mode mode(const struct pyi_options *given)
+{
+    if (given->order[PYI_OPT_GIL] > given->order[PYI_OPT_MODE])
+        return PYI_MODE_GIL;
+    const char *word = given->values[PYI_OPT_MODE];
+    for (size_t i = 0; word && i < sizeof(mode_words) / sizeof(mode_words[0]); i++)
+        if (strcmp(word, mode_words[i]) == 0)
+            return (enum pyi_mode)i;
+    return PYI_MODE_WALL;
+}
+
 static void set_up(struct recording *recording)
 {
     const struct pyi_options *given = recording->console->options;
@@ -195,6 +212,13 @@ static void set_up(struct recording *recording)
     options->libpython = given->values[PYI_OPT_LIBPYTHON];
     options->assume_version = given->values[PYI_OPT_ASSUME_VERSION];
     options->c_labels = c_labels(given->values[PYI_OPT_C_LABELS]);
+    options->mode = mode(given);
+    options->waits = pyi_options_given(given, PYI_OPT_WAITS);
+    options->no_gc = pyi_options_given(given, PYI_OPT_NO_GC);
+    options->stop = pyi_options_given(given, PYI_OPT_NATIVE) ? PYI_STOP_NATIVE
+                    : given->order[PYI_OPT_BLOCKING] > given->order[PYI_OPT_NONBLOCKING]
+                        ? PYI_STOP_BLOCKING
+                        : PYI_STOP_NEVER;
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
     options->context = recording;
     options->progress = on_progress;
@@ -236,6 +260,8 @@ static struct pyi_recorded facts(const struct recording *recording)
 {
     struct pyi_recorded out = {
         .interval = recording->options.interval,
+        .mode =
+            recording->options.mode == PYI_MODE_WALL ? NULL : mode_words[recording->options.mode],
         .pid = pyi_recorder_pid(recording->recorder),
         .launched = recording->launched,
         .terminal = recording->terminal,

@@ -91,7 +91,8 @@ void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorde
      * and nobody is looking. */
     const bool asked = recorded->terminal || pyi_options_given(console->options, PYI_OPT_VERBOSE);
     const bool flawed = tally->lost > 0 || tally->truncated > 0 || tally->unobserved > 0;
-    if (recorded->launched && !asked && (!flawed || tally->samples == 0))
+    const bool stopped = tally->stops > 0; /* promised otherwise */
+    if (recorded->launched && !asked && !stopped && (!flawed || tally->samples == 0))
         return;
     struct pyi_strbuf line = {0};
     struct pyi_sink sink = pyi_sink_strbuf(&line);
@@ -115,6 +116,9 @@ static void warn_nothing(const struct pyi_console *console, const struct pyi_rec
     else if (pyi_options_given(console->options, PYI_OPT_THREAD))
         pyi_warning_print(console, "no samples: no thread fits --thread %s",
                           console->options->values[PYI_OPT_THREAD]);
+    else if (recorded->mode && tally->ticks > 0)
+        pyi_warning_print(console, "no samples: in %s there were none that --mode=%s keeps",
+                          pyi_number_seconds(tally->elapsed, ran), recorded->mode);
     else if (tally->elapsed < interval)
         pyi_warning_print(console,
                           "no samples: the program ran for %s, less than one interval (%s); "

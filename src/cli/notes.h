@@ -11,6 +11,7 @@ struct pyi_recorded {
     enum pyi_recording_end end;
     int detail;             /* exit status or signal, -1 unknown */
     double interval;        /* seconds, as asked for */
+    const char *mode;       /* which samples were kept, NULL all */
     struct pyi_text became; /* PYI_END_EXEC: the new program; "" unknown */
     pid_t pid;
     bool launched;

@@ -244,14 +244,18 @@ static int append_start(struct assembly *assembly, struct pyi_text frame, struct
     return code;
 }
 
-/* A C function is where time is spent, not where a report begins. */
-static bool is_c_function(struct pyi_text identifier)
+/* A C function, the collector or a wait is where time is spent, not where a report begins. */
+static bool is_leaf(struct pyi_text identifier)
 {
     const char *file = memchr(identifier.data, '\0', identifier.length);
     if (file == NULL)
         return false;
     struct pyi_text rest = {file + 1, identifier.length - (size_t)(file + 1 - identifier.data)};
-    return pyi_text_starts_with(rest, "<built-in>") || pyi_text_starts_with(rest, "<extended>");
+    static const char *const paths[] = {"<built-in>", "<extended>", "<wait>", "<gc>"};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (pyi_text_starts_with(rest, paths[i]))
+            return true;
+    return false;
 }
 
 static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
@@ -262,7 +266,7 @@ static int write_start_stack(struct assembly *assembly, struct pyi_error *err)
     struct common common = {.session = recorder->session};
     int code = find_common(assembly, &common, err);
     size_t depth = common.depth;
-    while (!code && depth > 0 && is_c_function(common.frames[depth - 1]))
+    while (!code && depth > 0 && is_leaf(common.frames[depth - 1]))
         depth--;
     /* A launched program's report begins at its module, whatever all samples share above it. */
     if (recorder->launched && assembly->order[0]->is_main && depth > 2)
@@ -330,11 +334,20 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
 
 /* ---- attach --------------------------------------------------------------------------------- */
 
+/* CPU seconds that being stopped and going back to sleep may cost a thread, per stop. */
+#define STOP_CPU 50e-6
+
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
-static bool is_idle(const struct pyi_track *track)
+static bool is_idle(const struct assembly *assembly, const struct pyi_track *track)
 {
-    return !track->is_main && track->count == 1 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
-           track->cpu_end <= track->cpu_start;
+    const double ours = assembly->recorder->options.stop == PYI_STOP_NEVER
+                            ? 0
+                            : STOP_CPU * (double)(track->samples + 1);
+    for (size_t i = 1; i < track->count; i++)
+        if (track->slots[i].stack != track->slots[0].stack)
+            return false;
+    return !track->is_main && track->count > 0 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
+           track->cpu_end - track->cpu_start <= ours;
 }
 
 static size_t count_leaps(const struct assembly *assembly)
@@ -345,9 +358,17 @@ static size_t count_leaps(const struct assembly *assembly)
     return count;
 }
 
-/* `jumps` has room for those of all threads. */
+static size_t count_states(const struct assembly *assembly)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < assembly->count; i++)
+        count += assembly->order[i]->state_count;
+    return count;
+}
+
+/* `jumps` and `states` have room for those of all threads. */
 static void describe_threads(const struct assembly *assembly, struct pyi_attach_thread *threads,
-                             struct pyi_attach_jump *jumps)
+                             struct pyi_attach_jump *jumps, struct pyi_attach_state *states)
 {
     const uint64_t started = assembly->recorder->started;
     uint64_t first = 0;
@@ -358,6 +379,11 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
                 .record = track->leaps[j].record,
                 .seconds = seconds_between(started, track->leaps[j].begin),
             };
+        for (size_t j = 0; j < track->state_count; j++)
+            states[j] = (struct pyi_attach_state){
+                .records = track->states[j].records,
+                .code = (enum pyi_state)track->states[j].code,
+            };
         threads[i] = (struct pyi_attach_thread){
             .process = track->process,
             .name = pyi_strbuf_get(&track->name),
@@ -367,11 +393,14 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .first = first,
             .records = track->count,
             .samples = track->samples,
-            .idle = is_idle(track),
+            .idle = is_idle(assembly, track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
             .jump_count = track->leap_count,
+            .states = states,
+            .state_count = track->state_count,
         };
+        states += track->state_count;
         jumps += track->leap_count;
         first += track->count;
     }
@@ -401,6 +430,10 @@ static void describe_processes(const struct pyi_recorder *recorder,
 
 static int write_attach(struct assembly *assembly, struct pyi_error *err)
 {
+    static const char *const modes[] = {[PYI_MODE_WALL] = "wall",
+                                        [PYI_MODE_CPU] = "cpu",
+                                        [PYI_MODE_GIL] = "gil",
+                                        [PYI_MODE_EXCEPTION] = "exception"};
     const struct pyi_recorder *recorder = assembly->recorder;
     PYI_CLEANUP(pyi_cleanup_free)
     struct pyi_attach_thread *threads = calloc(assembly->count + 1, sizeof(*threads));
@@ -408,13 +441,16 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
     struct pyi_attach_process *processes = calloc(recorder->process_count + 1, sizeof(*processes));
     PYI_CLEANUP(pyi_cleanup_free)
     struct pyi_attach_jump *jumps = calloc(count_leaps(assembly) + 1, sizeof(*jumps));
-    if (!threads || !processes || !jumps)
+    PYI_CLEANUP(pyi_cleanup_free)
+    struct pyi_attach_state *states = calloc(count_states(assembly) + 1, sizeof(*states));
+    if (!threads || !processes || !jumps || !states)
         return pyi_error_nomem(err);
-    describe_threads(assembly, threads, jumps);
+    describe_threads(assembly, threads, jumps, states);
     describe_processes(recorder, processes);
+    const struct pyi_target_stats stops = pyi_recorder_stops(recorder);
     const struct pyi_attach attach = {
         .tool = pyi_text(PYI_VERSION),
-        .mode = pyi_text("wall"),
+        .mode = pyi_text(modes[recorder->options.mode]),
         .processes = processes,
         .process_count = recorder->process_count,
         .threads = threads,
@@ -427,6 +463,8 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .missed = recorder->pace.missed,
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
+        .stops = stops.stops,
+        .stopped = stops.stopped,
         .notes = recorder->notes,
         .note_count = recorder->note_count,
     };

@@ -80,7 +80,26 @@ static int add_process(struct pyi_recorder *recorder, struct pyi_error *err)
         .cpu_start = -1,
         .cpu_end = -1,
     };
+    if (info->untested)
+        pyi_recorder_note(recorder,
+                          "reading %s builds of Python %d.%d was not tested on a real one",
+                          info->build.data, info->major, info->minor);
     return 0;
+}
+
+/* 3.11 began to keep an exception in one place, as its value alone (Include/cpython/pystate.h:
+ * struct _err_stackitem). */
+static int check_mode(const struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    const struct pyi_target_info *info = pyi_target_info(recorder->target);
+    if (recorder->options.mode != PYI_MODE_EXCEPTION || info->major > 3 || info->minor >= 11)
+        return 0;
+    pyi_error_set(err, PYI_E_VERSION,
+                  "process %d runs Python %s; samples can be selected by exception from 3.11 on",
+                  (int)info->pid, info->version.data);
+    if (err)
+        pyi_error_slug(err, "mode-version");
+    return PYI_E_VERSION;
 }
 
 int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct pyi_error *err)
@@ -91,6 +110,11 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .libpython = recorder->options.libpython,
         .assume_version = recorder->options.assume_version,
         .c_labels = recorder->options.c_labels,
+        .states = true,
+        .waits = recorder->options.waits,
+        .no_gc = recorder->options.no_gc,
+        .exceptions = recorder->options.mode == PYI_MODE_EXCEPTION,
+        .stop = recorder->options.stop,
         .tool = "pyinstrument " PYI_VERSION,
         .select = pyi_recorder_selects,
         .select_context = recorder,
@@ -99,7 +123,9 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
     if (code)
         return code;
     recorder->ledger.target = recorder->target;
-    code = add_process(recorder, err);
+    code = check_mode(recorder, err);
+    if (!code)
+        code = add_process(recorder, err);
     if (code)
         pyi_recorder_close_target(recorder);
     return code;
@@ -113,6 +139,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     pyi_target_stats(recorder->target, &stats);
     if (recorder->recording)
         recorder->read_calls += stats.read_calls - recorder->read_calls_start;
+    pyi_recorder_add_stops(&recorder->stops, &stats);
     pyi_park_ask(&recorder->ledger.park, recorder->target, true);
     for (size_t i = 0; i < recorder->track_count; i++)
         pyi_track_detach(recorder->tracks[i]);

@@ -205,6 +205,22 @@ static int count_stack(struct pyi_recorder *recorder, struct pyi_track *track,
                : 0;
 }
 
+/* Whether a sample is one of those asked for. What is not known is not. */
+static bool is_wanted(enum pyi_mode mode, const struct pyi_stack *stack)
+{
+    switch (mode) {
+    case PYI_MODE_WALL:
+        break;
+    case PYI_MODE_CPU:
+        return stack->state == PYI_STATE_RUNNING;
+    case PYI_MODE_GIL:
+        return stack->holds_gil;
+    case PYI_MODE_EXCEPTION:
+        return stack->raising;
+    }
+    return true;
+}
+
 static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *stack, uint64_t now,
                       bool counted, struct pyi_error *err)
 {
@@ -217,6 +233,8 @@ static int take_stack(struct pyi_recorder *recorder, const struct pyi_stack *sta
     code = update_name(recorder, track, stack->thread, err);
     if (code || !track->shown)
         return code;
+    if (stack->status != PYI_STACK_LOST && !is_wanted(recorder->options.mode, stack))
+        return pyi_track_pass(track, &recorder->ledger, err);
     code = pyi_track_see(track, &recorder->ledger, recorder->last_round, now, err);
     if (code)
         return code;

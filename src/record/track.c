@@ -18,6 +18,7 @@
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include <stdlib.h>
+#include <string.h>
 
 #define LATE_INTERVALS 10
 #define LONG_TIME      0x80000000u
@@ -109,11 +110,27 @@ static int set_time(struct pyi_track *track, struct pyi_slot *slot, uint64_t tim
     return 0;
 }
 
-static int add_record(struct pyi_track *track, uint32_t stack, uint64_t time, struct pyi_error *err)
+static int add_state(struct pyi_track *track, enum pyi_state state, struct pyi_error *err)
+{
+    struct pyi_state_run *last = track->state_count ? &track->states[track->state_count - 1] : NULL;
+    if (last && last->code == (uint32_t)state && last->records < UINT32_MAX) {
+        last->records++;
+        return 0;
+    }
+    if (!pyi_array_reserve(&track->states, &track->state_capacity, track->state_count + 1,
+                           sizeof(*track->states)))
+        return pyi_error_nomem(err);
+    track->states[track->state_count++] = (struct pyi_state_run){1, state};
+    return 0;
+}
+
+static int add_record(struct pyi_track *track, uint32_t stack, enum pyi_state state, uint64_t time,
+                      struct pyi_error *err)
 {
     if (!time)
         return 0;
-    if (track->count && !track->parted && track->slots[track->count - 1].stack == stack)
+    if (track->count && !track->parted && track->slots[track->count - 1].stack == stack &&
+        track->states[track->state_count - 1].code == (uint32_t)state)
         return set_time(track, &track->slots[track->count - 1],
                         pyi_track_time(track, track->count - 1) + time, err);
     if (!pyi_array_reserve(&track->slots, &track->slot_capacity, track->count + 1,
@@ -121,6 +138,8 @@ static int add_record(struct pyi_track *track, uint32_t stack, uint64_t time, st
         return pyi_error_nomem(err);
     struct pyi_slot slot = {.stack = stack};
     int code = set_time(track, &slot, time, err);
+    if (!code)
+        code = add_state(track, state, err);
     if (code)
         return code;
     track->slots[track->count++] = slot;
@@ -135,7 +154,7 @@ static int add_unobserved(struct pyi_track *track, struct pyi_ledger *ledger, ui
     uint32_t stack = 0;
     int code = push(ledger, prefix, ledger->unobserved_frame, &stack, err);
     if (!code)
-        code = add_record(track, stack, time, err);
+        code = add_record(track, stack, PYI_STATE_UNKNOWN, time, err);
     if (!code)
         ledger->unobserved += time;
     return code;
@@ -148,8 +167,7 @@ int pyi_track_settle(struct pyi_track *track, struct pyi_ledger *ledger, struct 
         return 0;
     int code;
     if (track->delivered && !is_gap(ledger, open)) {
-        uint32_t last = track->depth ? track->levels[track->depth - 1].stack : track->root;
-        code = add_record(track, last, open, err);
+        code = add_record(track, track->shown_stack, track->state, open, err);
     } else {
         code = add_unobserved(track, ledger, track->root, open, err);
     }
@@ -197,6 +215,7 @@ int pyi_track_init(struct pyi_track *track, struct pyi_ledger *ledger, struct py
         .name = copy,
         .ident = ident,
         .root = root,
+        .shown_stack = root,
         .start = begin,
         .accounted = begin,
         .present = now,
@@ -214,27 +233,70 @@ void pyi_track_deinit(struct pyi_track *track)
     free(track->slots);
     free(track->long_times);
     free(track->leaps);
+    free(track->states);
     *track = (struct pyi_track){0};
+}
+
+/* State of each record in turn. */
+struct state_cursor {
+    size_t run;
+    uint32_t used;
+};
+
+static uint32_t next_state(const struct pyi_state_run *states, struct state_cursor *at)
+{
+    while (at->used >= states[at->run].records) {
+        at->run++;
+        at->used = 0;
+    }
+    at->used++;
+    return states[at->run].code;
+}
+
+/* Records are only joined, so the runs that remain fit where the old ones were read. */
+static void keep_state(struct pyi_track *track, size_t *runs, uint32_t code)
+{
+    struct pyi_state_run *last = *runs ? &track->states[*runs - 1] : NULL;
+    if (last && last->code == code && last->records < UINT32_MAX)
+        last->records++;
+    else
+        track->states[(*runs)++] = (struct pyi_state_run){1, code};
 }
 
 void pyi_track_fold(struct pyi_track *track, const uint32_t *stacks)
 {
-    size_t kept = 0, leap = 0;
+    size_t kept = 0, leap = 0, runs = 0;
+    struct state_cursor at = {0};
+    uint32_t before = 0;
+    struct pyi_state_run *old = NULL;
+    if (track->state_count) {
+        /* Read from a copy; without memory for it nothing is joined. */
+        old = malloc(track->state_count * sizeof(*old));
+        if (old)
+            memcpy(old, track->states, track->state_count * sizeof(*old));
+    }
     for (size_t i = 0; i < track->count; i++) {
         uint32_t stack = stacks[track->slots[i].stack];
+        uint32_t state = old ? next_state(old, &at) : 0;
         bool leaps = leap < track->leap_count && track->leaps[leap].record == i;
         if (leaps)
             track->leaps[leap++].record = kept;
         uint64_t time = pyi_track_time(track, i);
         struct pyi_slot *last = kept ? &track->slots[kept - 1] : NULL;
-        if (last && !leaps && last->stack == stack &&
+        if (old && last && !leaps && last->stack == stack && state == before &&
             pyi_track_time(track, kept - 1) + time < LONG_TIME) {
             last->time += (uint32_t)time;
             continue;
         }
+        if (old)
+            keep_state(track, &runs, state);
+        before = state;
         track->slots[kept++] = (struct pyi_slot){.stack = stack, .time = track->slots[i].time};
     }
     track->count = kept;
+    if (old)
+        track->state_count = runs;
+    free(old);
 }
 
 void pyi_track_detach(struct pyi_track *track)
@@ -249,7 +311,8 @@ uint64_t pyi_track_memory(const struct pyi_track *track)
            track->level_capacity * sizeof(*track->levels) +
            track->slot_capacity * sizeof(*track->slots) +
            track->long_capacity * sizeof(*track->long_times) +
-           track->leap_capacity * sizeof(*track->leaps);
+           track->leap_capacity * sizeof(*track->leaps) +
+           track->state_capacity * sizeof(*track->states);
 }
 
 /* The same frames as `stack` above another thread frame. `path` is scratch. */
@@ -289,6 +352,9 @@ static int move_records(struct pyi_track *track, struct pyi_ledger *ledger, uint
     for (size_t i = 0; i < track->depth && !code; i++)
         code = move_stack(ledger, track->levels[i].stack, root, &path, &capacity,
                           &track->levels[i].stack, err);
+    if (!code)
+        code = move_stack(ledger, track->shown_stack, root, &path, &capacity, &track->shown_stack,
+                          err);
     free(path);
     return code;
 }
@@ -308,6 +374,21 @@ int pyi_track_rename(struct pyi_track *track, struct pyi_ledger *ledger, struct 
     return track->name.failed ? pyi_error_nomem(err) : 0;
 }
 
+/* The next record begins at `begin`, later than the last one ended. */
+static int add_leap(struct pyi_track *track, uint64_t begin, struct pyi_error *err)
+{
+    if (!track->count) {
+        track->start = begin;
+        return 0;
+    }
+    if (!pyi_array_reserve(&track->leaps, &track->leap_capacity, track->leap_count + 1,
+                           sizeof(*track->leaps)))
+        return pyi_error_nomem(err);
+    track->leaps[track->leap_count++] = (struct pyi_leap){.record = track->count, .begin = begin};
+    track->parted = true;
+    return 0;
+}
+
 int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t before, uint64_t now,
                   struct pyi_error *err)
 {
@@ -322,12 +403,9 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
     if (!track->count) {
         track->start = begin;
     } else if (begin > track->accounted) {
-        if (!pyi_array_reserve(&track->leaps, &track->leap_capacity, track->leap_count + 1,
-                               sizeof(*track->leaps)))
-            return pyi_error_nomem(err);
-        track->leaps[track->leap_count++] =
-            (struct pyi_leap){.record = track->count, .begin = begin};
-        track->parted = true;
+        code = add_leap(track, begin, err);
+        if (code)
+            return code;
     }
     track->accounted = begin;
     track->present = now;
@@ -403,18 +481,40 @@ static size_t common_levels(const struct pyi_track *track, const struct pyi_stac
     return common < depth ? common : depth;
 }
 
-static int account(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t old,
-                   const struct parting *parting, uint64_t now, struct pyi_error *err)
+/* Pushes what the target marked above the stack. */
+static int add_marks(struct pyi_ledger *ledger, const struct pyi_stack *stack, uint32_t *top,
+                     struct pyi_error *err)
 {
-    uint32_t stack = track->depth ? track->levels[track->depth - 1].stack : track->root;
+    int code = 0;
+    for (size_t i = 0; i < stack->mark_count && !code; i++) {
+        const struct pyi_stack_entry entry = {.code = stack->marks[i]};
+        code = push_entry(ledger, *top, &entry, top, err);
+    }
+    return code;
+}
+
+/* The time since the last delivered stack goes to this one, or, if that is too long for a sample,
+ * to what is known of it. */
+static int account(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t stack,
+                   enum pyi_state state, const struct parting *parting, uint64_t now,
+                   struct pyi_error *err)
+{
     uint64_t time = now - track->accounted;
     int code = 0;
-    if (is_gap(ledger, time) && !(track->delivered && stack == old)) {
-        uint32_t prefix = parting->found ? parting->prefix : track->root;
-        code = add_unobserved(track, ledger, prefix, time - ledger->interval, err);
+    bool same = track->delivered && stack == track->shown_stack;
+    if (ledger->selective && is_gap(ledger, time) && !(same && state == track->state)) {
+        /* Nobody knows whether that time was of the kind that is wanted. */
+        code = add_leap(track, now - ledger->interval, err);
+        time = ledger->interval;
+    } else if (is_gap(ledger, time) && !same) {
+        code = add_unobserved(track, ledger, parting->prefix, time - ledger->interval, err);
+        time = ledger->interval;
+    } else if (is_gap(ledger, time) && state != track->state) {
+        /* It was there all the time, but when it fell asleep nobody saw. */
+        code = add_record(track, stack, PYI_STATE_UNKNOWN, time - ledger->interval, err);
         time = ledger->interval;
     }
-    return code ? code : add_record(track, stack, time, err);
+    return code ? code : add_record(track, stack, state, time, err);
 }
 
 int pyi_track_deliver(struct pyi_track *track, struct pyi_ledger *ledger,
@@ -424,12 +524,11 @@ int pyi_track_deliver(struct pyi_track *track, struct pyi_ledger *ledger,
     if (base > stack->depth)
         base = stack->depth;
     size_t depth = stack->depth - base;
-    uint32_t old =
-        track->delivered && track->depth ? track->levels[track->depth - 1].stack : track->root;
     size_t from = common_levels(track, stack, base, depth, epoch);
-    struct parting parting = {0};
+    struct parting parting = {.prefix = track->root};
     bool gap = track->delivered && is_gap(ledger, now - track->accounted);
-    if (from < depth || from != track->depth || !track->delivered) {
+    bool written = from < depth || from != track->depth || !track->delivered;
+    if (written) {
         uint32_t bottom = track->root;
         int code = 0;
         if (stack->truncated)
@@ -440,16 +539,32 @@ int pyi_track_deliver(struct pyi_track *track, struct pyi_ledger *ledger,
         if (code)
             return code;
     }
+    track->depth = depth;
+    uint32_t shown = depth ? track->levels[depth - 1].stack : track->root;
+    if (!written)
+        parting.prefix = shown; /* only what the target marked differs */
     if (track->truncated != stack->truncated)
         parting.prefix = track->root;
-    track->depth = depth;
-    int code = account(track, ledger, old, &parting, now, err);
+    int code = add_marks(ledger, stack, &shown, err);
+    if (!code)
+        code = account(track, ledger, shown, stack->state, &parting, now, err);
     if (code)
         return code;
+    track->shown_stack = shown;
+    track->state = stack->state;
     track->delivered = true;
     track->truncated = stack->truncated;
     track->base = base;
     track->epoch = epoch;
     track->accounted = now;
     return 0;
+}
+
+int pyi_track_pass(struct pyi_track *track, struct pyi_ledger *ledger, struct pyi_error *err)
+{
+    if (!track->delivered)
+        track->accounted = track->present;
+    /* What the target delivers next is compared with a stack that this track never saw. */
+    track->epoch = UINT64_MAX;
+    return pyi_track_settle(track, ledger, err);
 }

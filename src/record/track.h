@@ -21,6 +21,7 @@ struct pyi_ledger {
     uint64_t interval;   /* ns */
     uint64_t unobserved; /* ns given to [unobserved] so far, all tracks */
     uint32_t unobserved_frame, truncated_frame;
+    bool selective;     /* not all samples are wanted: unobserved time is left out */
     uint32_t top_stack; /* highest stack number handed out */
 };
 
@@ -40,6 +41,11 @@ struct pyi_slot {
 struct pyi_leap {
     size_t record;
     uint64_t begin;
+};
+
+/* So many records in a row are in the same state. */
+struct pyi_state_run {
+    uint32_t records, code;
 };
 
 /* One frame of the last delivered stack. */
@@ -62,7 +68,9 @@ struct pyi_track {
     /* the last delivered stack */
     struct pyi_level *levels;
     size_t level_capacity, depth;
-    size_t base; /* entries of the target's stack below levels[0] that are not shown */
+    size_t base;          /* entries of the target's stack below levels[0] that are not shown */
+    uint32_t shown_stack; /* that of the levels, and what the target marked above them */
+    enum pyi_state state;
     bool delivered, truncated;
     uint64_t epoch; /* of the recorder, when it was delivered */
     /* what was recorded */
@@ -71,6 +79,8 @@ struct pyi_track {
     size_t count, slot_capacity, long_count, long_capacity;
     struct pyi_leap *leaps;
     size_t leap_count, leap_capacity;
+    struct pyi_state_run *states;
+    size_t state_count, state_capacity;
     bool parted;        /* the next record must not join the last: time passed in between */
     uint64_t start;     /* when the first record begins, ns of the clock */
     uint64_t accounted; /* up to here time has been given to records */
@@ -98,6 +108,10 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
 int pyi_track_deliver(struct pyi_track *track, struct pyi_ledger *ledger,
                       const struct pyi_stack *stack, size_t base, uint64_t epoch, uint64_t now,
                       struct pyi_error *err) PYI_MUST_CHECK;
+/* The thread was there, but what it did is not wanted: instead of pyi_track_see(). Its time is
+ * left out from the last round on. */
+int pyi_track_pass(struct pyi_track *track, struct pyi_ledger *ledger,
+                   struct pyi_error *err) PYI_MUST_CHECK;
 /* Gives time that no stack was delivered for to where it belongs best; at the end. */
 int pyi_track_settle(struct pyi_track *track, struct pyi_ledger *ledger,
                      struct pyi_error *err) PYI_MUST_CHECK;

@@ -75,7 +75,7 @@ def test_format(tool, program):
     assert re.fullmatch(rf"pid {program.pid}  \S+ \S+shop\.py 'two words'   Python 3\.\d+\.\S+   "
                         r"4 threads   \d+\.\d ms to read", head), head
     found = blocks(done.stdout)
-    assert re.fullmatch(rf"MainThread +{program.pid}   waiting", next(iter(found)))
+    assert re.fullmatch(rf"MainThread +{program.pid}   waiting \[(select|poll|read pipe|futex|nanosleep)\]", next(iter(found)))
     worker, = [rest for first, rest in found.items() if first.startswith("worker ")]
     names = [line.split()[0] for line in worker]
     assert names[:5] == ["Condition.wait", "Event.wait", "recurse", "recurse", "Job.run"]

@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct pyi_target *target = NULL;
     struct pyi_error err = {0};
-    struct pyi_target_options options = {.max_depth = 1000};
+    struct pyi_target_options options = {.max_depth = 1000, .states = true, .exceptions = true};
     if (pyi_target_open_image_bytes(data, size, &options, &target, &err) < 0) {
         require(err.code < 0 && err.message[0]);
         return 0;

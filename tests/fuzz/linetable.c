@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 5)
         return 0;
     memcpy(&first_line, data + 1, sizeof(first_line));
-    if (pyi_linetable_decode(data[0] % 3, data + 5, size - 5, first_line, &runs, &count, NULL) != 0)
+    if (pyi_linetable_decode(data[0] % 4, data + 5, size - 5, first_line, &runs, &count, NULL) != 0)
         return 0;
     for (size_t i = 0; i < count; i++) {
         if ((i == 0 && runs[i].start != 0) || (i > 0 && runs[i].start <= runs[i - 1].start) ||

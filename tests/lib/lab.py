@@ -23,8 +23,10 @@ BINARY = os.environ.get("PYI_BINARY") or os.path.join(BUILD, "pyinstrument")
 LAB = os.environ.get("PYI_LAB") or "/var/tmp/pyinstrument-lab"
 FULL = os.environ.get("PYI_FULL", "0") not in ("", "0")
 
-# Minor versions that are profiled, and those that are refused by name.
+# Minor versions with everything (proven calls and C functions come with 3.8 and 3.11), and those
+# of which stacks, names and times are read.
 SUPPORTED = range(8, 16)
+OLDER = ((2, 7), (3, 6), (3, 7))
 REQUIRED = ("3.11", "3.13", "3.14", "3.15")
 
 
@@ -34,6 +36,7 @@ class Interpreter:
         self.text = version
         self.version = tuple(int(part) for part in version.split(".")[:2])
         self.command = command
+        self.build = {"t": "free-threaded", "d": "debug"}.get(name[-1], "default")
         self.root = command[1] if command[0] == "chroot" else ""
         self.executable = command[-1]
 
@@ -53,7 +56,42 @@ def every_interpreter():
 
 
 def supported():
-    return [i for i in every_interpreter() if i.version[0] == 3 and i.version[1] in SUPPORTED]
+    """Default builds of the newer versions."""
+    return [i for i in every_interpreter() if i.build == "default"
+            and i.version[0] == 3 and i.version[1] in SUPPORTED]
+
+
+def older():
+    return [i for i in every_interpreter() if i.version in OLDER]
+
+
+SPECIAL = {"3.11d": "python3.11-dbg (scripts/setup full)", "3.13t": "scripts/lab ensure 3.13t"}
+
+
+def special():
+    """Debug and free-threaded builds."""
+    return [i for i in every_interpreter() if i.build != "default"]
+
+
+def absent():
+    """Parameters that are skipped by name, for interpreters that are not here."""
+    import pytest  # the benchmark uses this module without it
+
+    ways = {"2.7": "pyenv, or scripts/lab ensure old", "3.6": "pyenv", "3.7": "pyenv", **SPECIAL}
+    found = {i.name.rpartition("-")[2] for i in special()}
+    found |= {"%d.%d" % i.version for i in older()}
+    return [pytest.param(None, id="absent-" + name, marks=pytest.mark.skip(
+        reason="no Python %s here: %s" % (name, ways[name]))) for name in ways if name not in found]
+
+
+def every_profiled():
+    """Parameters: all that can be read, and what is absent as skips."""
+    return older() + supported() + special() + absent()
+
+
+def one_of_each():
+    """The same with one of each minor version of the newer ones."""
+    return older() + one_per_version() + special() + absent()
 
 
 def one_per_version():
@@ -69,6 +107,11 @@ def one_per_version():
 def local():
     """Interpreters that run without chroot, so that pyinstrument can start them itself."""
     return [i for i in supported() if not i.root]
+
+
+def local_of_any_kind():
+    """The same with the older ones and other builds, and what is absent as skips."""
+    return local() + [i for i in older() + special() if not i.root] + absent()
 
 
 def by_version(text):

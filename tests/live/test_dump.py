@@ -23,9 +23,10 @@ def dump(pid, *options, home=None):
 # ---- stacks of every kind, at rest -------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=lab.supported(), ids=repr)
+@pytest.fixture(scope="module", params=lab.every_profiled(), ids=repr)
 def pair(request, tmp_path_factory):
-    target = lab.start(request.param, "stacks.py", files=FILES)
+    script = "stacks2.py" if request.param.version < (3, 0) else "stacks.py"
+    target = lab.start(request.param, script, files=FILES)
     try:
         truth = target.json()
         target.wait_asleep()
@@ -64,7 +65,10 @@ def test_everything_at_rest_is_consistent_and_waits(pair):
         assert thread["consistent"] and thread["read"] and not thread["truncated"], thread
         if thread["interpreter"] == 0 and thread["ident"] in told:
             assert thread["state"] == "waiting", thread["name"]
-            assert thread["gil"] == "other", thread["name"]
+            if interpreter.build == "free-threaded":
+                assert "gil" not in thread, thread
+            else:
+                assert thread["gil"] == "other", thread["name"]
     assert sum(t["main"] for t in seen["threads"]) == 1
     assert seen["threads"][0]["main"]
 
@@ -106,7 +110,11 @@ def test_the_target_is_left_alone(pair):
 # ---- states and the lock -----------------------------------------------------------------------
 
 BUSY = """
-import threading, time
+import sys, threading, time
+def start(name, function, *arguments):
+    thread = threading.Thread(target=function, args=arguments, name=name)
+    thread.daemon = True
+    thread.start()
 def spin(n):
     if n:
         return spin(n - 1)
@@ -116,35 +124,45 @@ def spin(n):
 def idle():
     time.sleep(1000)
 for name in ("busy-1", "busy-2"):
-    threading.Thread(target=spin, args=(20,), name=name, daemon=True).start()
-threading.Thread(target=idle, name="idle", daemon=True).start()
-print("ready", flush=True)
-threading.Event().wait()
+    start(name, spin, 20)
+start("idle", idle)
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+threading.Event().wait(100000)
 """
 
 
-@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.one_of_each(), ids=repr)
 def test_states_and_the_lock(interpreter, targets, home):
     target = lab.start_code(interpreter, BUSY)
     targets.append(target)
     target.line()
     run = pyi.run("--dump", "--json", "--repeat", 60, "--every", "0.02", "--pid", target.pid, home=home)
     assert run.status == 0, run
-    now, states, holders = {}, {}, 0
+    now, states, holders, idle = {}, {}, 0, []
     for line in run.out.splitlines():
         look = json.loads(line)
-        assert sum(t["gil"] == "holder" for t in look["threads"]) <= 1, look
+        assert sum(t.get("gil") == "holder" for t in look["threads"]) <= 1, look
         for thread in look["threads"]:
             now[thread["name"]] = thread
             assert thread["read"], thread
+            if thread["name"] == "idle" and thread["state"] == "waiting":
+                idle.append(thread)
         for name, thread in now.items():
             states.setdefault(name, set()).add(thread["state"])
-        holders += any(t["gil"] == "holder" for t in now.values())
+        holders += any(t.get("gil") == "holder" for t in now.values())
     assert states["idle"] - {"on CPU", "on CPU, holds the GIL", "waiting for the GIL"} == {"waiting"}
+    waits = {look["wait"] for look in idle if "wait" in look}
+    assert waits and waits <= {"[nanosleep]", "[select]"}, waits
     assert {t["function"] for t in now["idle"]["frames"]} >= {"idle", "run"}
     busy = states["busy-1"] | states["busy-2"]
-    assert "on CPU, holds the GIL" in busy and "waiting for the GIL" in busy, states
-    assert holders >= 20
+    if interpreter.build == "free-threaded":
+        assert busy <= {"on CPU", "waiting"} and "on CPU" in busy and holders == 0, states
+    else:
+        assert "on CPU, holds the GIL" in busy, states
+        # Before 3.7 nothing tells what a thread waits for that waits for the lock.
+        assert "waiting for the GIL" in busy or interpreter.version < (3, 7), states
+        assert holders >= 20
     spinning = [f for f in now["busy-1"]["frames"] if f["function"] == "spin"]
     assert [f["count"] for f in spinning] == [1, 20], spinning
 
@@ -192,7 +210,10 @@ outer("given", 12)
 '''
 
 
-@pytest.fixture(scope="module", params=lab.supported(), ids=repr)
+MODERN = [i for i in lab.older() if i.version >= (3, 0)] + lab.supported() + lab.special()
+
+
+@pytest.fixture(scope="module", params=MODERN, ids=repr)
 def variables(request, tmp_path_factory):
     """(told by the target, addresses, shown by us)"""
     target = lab.start_code(request.param, VARIABLES)
@@ -248,3 +269,38 @@ def test_values_cannot_steer_a_terminal(variables):
 def test_modules_have_none(variables):
     _, _, _, text = variables
     assert text.text.rstrip().splitlines()[-1].split()[0] == "<module>"
+
+
+VARIABLES_2 = """
+import json, sys, threading
+class Old:
+    pass
+def outer(argument, captured):
+    small, negative, zero, big, wide = 7, -1, 0, 2 ** 62, 2 ** 89 + 3
+    yes, no, nothing, third = True, False, None, 1 / 3.0
+    raw, quotes, text = "a\\x00\\xff'", "\\"'", u"\\u7dda \\U00010330"
+    pair, single, numbers, table = (1, "b"), (captured,), [1, 2, 3], {"a": 1}
+    def inner():
+        return captured
+    told = dict((name, repr(value)) for name, value in locals().items() if name not in (
+        "inner", "text"))
+    old = Old()
+    sys.stdout.write(json.dumps([told, id(old)]) + "\\n")
+    sys.stdout.flush(), threading.Event().wait()
+outer("given", 12)
+"""
+
+
+@pytest.mark.parametrize("interpreter", [i for i in lab.older() if i.version < (3, 0)], ids=repr)
+def test_values_of_python_2(interpreter, targets, home):
+    target = lab.start_code(interpreter, VARIABLES_2)
+    targets.append(target)
+    told, old = target.json()
+    target.wait_asleep()
+    seen = dump(target.pid, "--locals", home=home)
+    frame, = [f for f in seen["threads"][0]["frames"] if f["function"] == "outer"]
+    shown = {v["name"]: v["value"] for v in frame["locals"]}
+    assert {name: shown.get(name) for name in told} == told
+    # Text is shown as it is, not as the escapes of 2.7's repr().
+    assert shown["text"] == "u'\u7dda \U00010330'"
+    assert shown["old"] == "<instance at %#x>" % old

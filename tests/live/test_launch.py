@@ -81,7 +81,7 @@ def without_environment(text):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("interpreter", lab.local(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.local_of_any_kind(), ids=repr)
 def test_surroundings(interpreter, mode, place):
     mine, theirs = words(mode, place, "ok", "two words", "--load", "\u00fc")
     a = plain(interpreter.executable, place, theirs)

@@ -56,7 +56,7 @@ def test_tables():
     assert done.returncode in (0, 77), done.stdout.decode()
 
 
-@pytest.mark.parametrize("interpreter", lab.supported(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.supported() + lab.special(), ids=repr)
 @pytest.mark.parametrize("labels", ["compatible", "extended", "none"])
 def test_rest(interpreter, labels):
     target = lab.start(interpreter, "leaves.py", "rest")
@@ -73,7 +73,7 @@ def test_rest(interpreter, labels):
         target.close()
 
 
-@pytest.mark.parametrize("interpreter", lab.supported(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.supported() + lab.special(), ids=repr)
 @pytest.mark.parametrize("how", ["trace", "monitor"])
 def test_instrumented(interpreter, how):
     """Hooks written over the instructions hide no call."""
@@ -106,7 +106,7 @@ MOSTLY = {"do_sleep": 0.97, "do_sorted": 0.85, "do_hash": 0.9, "do_zlib": 0.85, 
 ENOUGH = 0.15
 
 
-@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+@pytest.mark.parametrize("interpreter", lab.one_per_version() + lab.special(), ids=repr)
 @pytest.mark.parametrize("jit", ["plain", "jit"])
 def test_busy(interpreter, jit, tmp_path):
     if jit == "jit" and interpreter.version < (3, 14):

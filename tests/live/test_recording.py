@@ -31,8 +31,8 @@ def go_first():
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
-def record(interpreter, targets, tmp_path, home, seconds, **options):
-    target = lab.start(interpreter, "phases.py")
+def record(interpreter, targets, tmp_path, home, seconds, surroundings=None, **options):
+    target = lab.start(interpreter, "phases.py", env=surroundings or {})
     targets.append(target)
     assert target.line() == b"ready"
     out = tmp_path / "out.pyisession"
@@ -66,30 +66,28 @@ def compare_shares(interpreter, targets, tmp_path, home, **options):
     return wrong, worst, run.errors
 
 
-@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
-def test_shares(interpreter, targets, tmp_path, home, figure):
+@pytest.mark.parametrize("interpreter", lab.one_of_each(), ids=repr)
+@pytest.mark.parametrize("jit", ["plain", "jit"])
+def test_shares(interpreter, jit, targets, tmp_path, home, figure):
     """Others use the machine too: a recording that was pushed aside is made once more, and then
     goes before them."""
+    surroundings = {"PYTHON_JIT": "1"} if jit == "jit" else {}
+    if jit == "jit" and (interpreter.version < (3, 14) or interpreter.build != "default"):
+        pytest.skip("%s cannot switch a JIT on" % interpreter)
     for attempt in (1, 2):
         more = {"preexec_fn": go_first} if attempt == 2 else {}
+        more["surroundings"] = surroundings
         wrong, worst, errors = compare_shares(interpreter, targets, tmp_path, home, **more)
         if not wrong:
             break
         targets.pop().close()
-    figure("shares, %s, %d s at 1 kHz: worst of 8 phases off by %.2f percentage points%s", interpreter,
-           SECONDS, worst * 100, "" if attempt == 1 else " (second attempt)")
+    figure("shares, %s%s, %d s at 1 kHz: worst of 8 phases off by %.2f percentage points%s",
+           interpreter, " with JIT" if jit == "jit" else "", SECONDS, worst * 100,
+           "" if attempt == 1 else " (second attempt)")
     assert not wrong, "%s\n%s" % ("\n".join(wrong), errors)
 
 
-def test_no_impossible_calls(targets, tmp_path, home, figure):
-    """Callers and callees of the target are known: other pairs are reading errors."""
-    callers = {
-        "spin": {"phase_plain", "phase_nested"}, "phase_nested": {"cycle", "phase_nested"},
-        "key": {"phase_callback"}, "step": {"phase_methods"}, "other": {"step"},
-        "numbers": {"phase_generator", "<genexpr>"}, "cycle": {"main"}, "main": {"<module>"},
-    }
-    interpreter = lab.any_one()
-    _, session, _ = record(interpreter, targets, tmp_path, home, SECONDS)
+def impossible_share(session, callers):
     impossible = {}
     for stack, seconds in session.records:
         for caller, callee in zip(stack, stack[1:]):
@@ -97,10 +95,66 @@ def test_no_impossible_calls(targets, tmp_path, home, figure):
             if allowed is not None and caller.function not in allowed:
                 pair = (caller.function, callee.function)
                 impossible[pair] = impossible.get(pair, 0) + seconds
-    share = sum(impossible.values()) / session.seconds()
-    figure("%.3f %% of the time in calls the program does not have", share * 100)
     print(impossible)
+    return sum(impossible.values()) / session.seconds()
+
+
+@pytest.mark.parametrize("interpreter", [lab.any_one()] + lab.special(), ids=repr)
+def test_no_impossible_calls(interpreter, targets, tmp_path, home, figure):
+    """Callers and callees of the target are known: other pairs are reading errors."""
+    callers = {
+        "spin": {"phase_plain", "phase_nested"}, "phase_nested": {"cycle", "phase_nested"},
+        "key": {"phase_callback"}, "step": {"phase_methods"}, "other": {"step"},
+        "numbers": {"phase_generator", "<genexpr>"}, "cycle": {"main"}, "main": {"<module>"},
+    }
+    _, session, _ = record(interpreter, targets, tmp_path, home, SECONDS)
+    share = impossible_share(session, callers)
+    figure("%s: %.3f %% of the time in calls the program does not have", interpreter, share * 100)
     assert share <= IMPOSSIBLE
+
+
+AT_ONCE = """
+import sys, threading
+class Worker:
+    def step(self, value): return self.other(value) + 1
+    def other(self, value): return value * 2 % 1000003
+def numbers(count):
+    for number in range(count): yield number
+def work():
+    worker, value = Worker(), 1
+    while True:
+        for _ in numbers(50): value = worker.step(value)
+        sorted(range(30), key=lambda number: -number)
+def litter():
+    while True:
+        lists = [[] for _ in range(1000)]
+        for one in lists: one.append(lists)
+for n in range(3): threading.Thread(target=work, name="work-%d" % n, daemon=True).start()
+threading.Thread(target=litter, name="litter", daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("interpreter", [i for i in lab.special() if i.build == "free-threaded"],
+                         ids=repr)
+def test_threads_at_once(interpreter, targets, tmp_path, home, figure):
+    """Without the lock all threads run, and the collector stops them: nothing is misread."""
+    target = lab.start_code(interpreter, AT_ONCE)
+    targets.append(target)
+    target.line()
+    out = tmp_path / "out.pyisession"
+    run = pyi.run("--pid", target.pid, "-d", SECONDS, "-o", out, home=home, timeout=SECONDS + 60)
+    assert run.status == 0, run
+    session = pyi.Session(out)
+    share = impossible_share(session, {
+        "step": {"work"}, "other": {"step"}, "numbers": {"work"}, "<lambda>": {"work"}})
+    figure("%s: four threads at once: %d lost of %d, %.3f %% in calls the program does not have",
+           interpreter, session.attach["lost"], session.raw["sample_count"], share * 100)
+    assert share <= IMPOSSIBLE
+    assert session.attach["lost"] <= 0.01 * session.raw["sample_count"]
+    assert {"work-0", "work-1", "work-2", "litter", "MainThread"} <= set(session.threads())
+    assert session.attach["processes"][0]["build"] == "free-threaded"
 
 
 def test_last_line(targets, tmp_path, home):

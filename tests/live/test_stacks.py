@@ -13,10 +13,11 @@ ROUNDS = 23
 FILES = ("truth.py", "situations.py")
 
 
-@pytest.fixture(scope="module", params=lab.supported(), ids=repr)
+@pytest.fixture(scope="module", params=lab.every_profiled(), ids=repr)
 def pair(request):
     """The target's own words and the reader's, for one interpreter."""
-    target = lab.start(request.param, "stacks.py", files=FILES)
+    script = "stacks2.py" if request.param.version < (3, 0) else "stacks.py"
+    target = lab.start(request.param, script, files=FILES)
     try:
         truth = target.json()
         target.wait_asleep()
@@ -28,6 +29,20 @@ def pair(request):
         assert answer.returncode == 0, answer.stderr.decode("utf-8", "replace")
         seen = json.loads(answer.stdout.decode("utf-8", "surrogatepass"))
         yield request.param, truth, seen, state
+    finally:
+        target.close()
+
+
+def look(interpreter, *arguments, **options):
+    """(the target's own words, the reader's)"""
+    target = lab.start(interpreter, "stacks.py", *arguments, files=FILES, **options)
+    try:
+        truth = target.json()
+        target.wait_asleep()
+        answer = subprocess.run([HELPER, str(target.pid), "7"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, timeout=60)
+        assert answer.returncode == 0, answer.stderr.decode("utf-8", "replace")
+        return truth, json.loads(answer.stdout.decode("utf-8", "surrogatepass"))
     finally:
         target.close()
 
@@ -70,7 +85,9 @@ def test_frames(pair, figure):
 
 def test_leaves(pair):
     """Whatever led there, a thread at rest is inside the call that rests."""
-    _, truth, seen, _ = pair
+    interpreter, truth, seen, _ = pair
+    if interpreter in lab.older():
+        pytest.skip("C functions are told from 3.8 on")
     threads = threads_by_ident(seen)
     resting = [told for told in truth["threads"] if told["stack"] and told["stack"][-1][0] == "rest"]
     assert resting
@@ -124,7 +141,7 @@ def test_sys(pair):
 def test_version(pair):
     interpreter, _, seen, _ = pair
     assert seen["version"].startswith(interpreter.text)
-    assert seen["build"] == "default"
+    assert seen["build"] == interpreter.build
 
 
 def test_at_rest(pair):
@@ -143,3 +160,41 @@ def test_read_calls(pair, figure):
     figure("stacks, %s: %.2f read calls per thread and round, %d bytes", interpreter, calls,
            seen["steady_bytes"] / samples)
     assert calls <= 2.2
+
+
+def frames_and_leaves_hold(truth, seen):
+    threads = threads_by_ident(seen)
+    problems = []
+    for told in truth["threads"]:
+        thread = threads.get(told["ident"])
+        compare(told["stack"], thread, told["name"], problems)
+        resting = told["stack"][-1][0] == "rest"
+        if thread and resting and thread["leaf"] != ["lock.acquire", "<built-in>", 0, 0]:
+            problems.append("%s: leaf %r" % (told["name"], thread["leaf"]))
+    assert not problems, "\n".join(problems)
+
+
+NEWER = lab.one_per_version() + lab.special()
+
+
+@pytest.mark.parametrize("interpreter", NEWER, ids=repr)
+@pytest.mark.parametrize("how", ["trace", "monitor"])
+def test_instrumented(interpreter, how):
+    """Line tracing and sys.monitoring change instructions, not stacks, lines or leaves."""
+    if how == "monitor" and interpreter.version < (3, 12):
+        pytest.skip("%s has no sys.monitoring" % interpreter)
+    frames_and_leaves_hold(*look(interpreter, how))
+
+
+JIT = "import sys; print(getattr(sys, '_jit', None) and sys._jit.is_enabled())"
+
+
+@pytest.mark.parametrize("interpreter", [i for i in NEWER if i.version >= (3, 13)], ids=repr)
+def test_jit(interpreter):
+    """Compiled loops store their instruction pointer before they call C."""
+    env = dict(os.environ, PYTHON_JIT="1")
+    done = subprocess.run([*interpreter.command, "-c", JIT], stdout=subprocess.PIPE, env=env,
+                          timeout=60)
+    if done.stdout.strip() != b"True":
+        pytest.skip("%s has no JIT to switch on" % interpreter)
+    frames_and_leaves_hold(*look(interpreter, env={"PYTHON_JIT": "1"}))

@@ -12,7 +12,7 @@ import pytest
 FORBIDDEN = ["ptrace", "process_vm_writev", "kill", "tkill", "tgkill", "pidfd_send_signal"]
 
 
-@pytest.fixture(scope="module", params=lab.one_per_version(), ids=repr)
+@pytest.fixture(scope="module", params=lab.one_of_each(), ids=repr)
 def traced(request, tmp_path_factory):
     """Calls of a recording of a target with one thread: (lines, session)."""
     if shutil.which("strace") is None:

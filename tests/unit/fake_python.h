@@ -88,7 +88,8 @@ static inline void fake_i32(struct fake *fake, pyi_addr address, int32_t value)
 static inline pyi_addr fake_object(struct fake *fake, pyi_addr type, size_t size)
 {
     pyi_addr at = fake_alloc(fake, size);
-    fake_u64(fake, at + fake->layout->object_refcnt, 1);
+    if (pyi_has_field(fake->layout->object_refcnt))
+        fake_u64(fake, at + fake->layout->object_refcnt, 1);
     fake_u64(fake, at + fake->layout->object_type, type);
     return at;
 }
@@ -113,8 +114,9 @@ static inline pyi_addr fake_str_wide(struct fake *fake, const void *units, size_
     size_t head = ascii ? l->ascii_size : l->compact_size;
     pyi_addr at = fake_object(fake, fake->str_type, head + (length + 1) * (size_t)width);
     fake_u64(fake, at + l->ascii_length, length);
+    int shift = l->free_threaded && l->minor >= 14 ? 6 : 0; /* `interned` is wider there */
     fake_i32(fake, at + l->ascii_state,
-             width << 2 | 1 << 5 | ascii << 6 | (l->minor < 12 ? 1 << 7 : 0));
+             (width << 2 | 1 << 5 | ascii << 6) << shift | (l->minor < 12 ? 1 << 7 : 0));
     memcpy(fake_at(fake, at + head), units, length * (size_t)width);
     return at;
 }
@@ -189,12 +191,15 @@ static inline pyi_addr fake_code(struct fake *fake, const char *name, const char
     return at;
 }
 
+#define FAKE_FREE_THREADED 0x80000000u /* in a version: that build of it */
+
 static inline struct fake *fake_new(uint32_t hexversion)
 {
     struct fake *fake = calloc(1, sizeof(*fake));
     assert_non_null(fake);
     fake->memory.ops = &fake_ops;
-    fake->layout = pyi_layout_row(hexversion, false);
+    fake->layout =
+        pyi_layout_row(hexversion & ~FAKE_FREE_THREADED, (hexversion & FAKE_FREE_THREADED) != 0);
     assert_non_null(fake->layout);
     fake->type_type = fake_type(fake, "type", UINT64_C(1) << 31);
     fake_u64(fake, fake->type_type + fake->layout->object_type, fake->type_type);

@@ -59,6 +59,12 @@ static inline void set_instruction(struct scene *scene, int frame, int unit)
              scene->codes[frame] + l->code_adaptive + 2 * (uint64_t)unit);
 }
 
+/* Free-threaded 3.14+, pycore_stackref.h: ordinary code slots are deferred references, tag 1. */
+static inline uint64_t code_reference(const struct pyi_layout *l, pyi_addr code)
+{
+    return code != 0 && l->free_threaded && l->minor >= 14 ? code | 1 : code;
+}
+
 /* 3.11-3.13: `stacktop`, -1 while the frame runs. */
 static inline void set_mark(struct scene *scene, int frame, int32_t mark)
 {
@@ -83,7 +89,7 @@ static inline void make_stack_frames(struct scene *scene)
     }
     for (int i = 0; i < FRAMES; i++) {
         pyi_addr at = scene->frames[i] = scene->chunk + l->chunk_data + step * (size_t)i;
-        fake_u64(fake, at + l->iframe_code, scene->codes[i]);
+        fake_u64(fake, at + l->iframe_code, code_reference(l, scene->codes[i]));
         fake_u64(fake, at + l->iframe_previous, i > 0 ? scene->frames[i - 1] : shim);
         if (pyi_has_field(l->iframe_is_entry))
             *fake_at(fake, at + l->iframe_is_entry) = i == 0;
@@ -123,7 +129,8 @@ static inline struct scene *scene_new(uint32_t version, size_t max_depth)
     scene->interp = fake_alloc(fake, 16384);
     scene->state = fake_alloc(fake, 4096);
     fake_u64(fake, scene->runtime + l->runtime_interpreters_head, scene->interp);
-    fake_u64(fake, scene->runtime + l->runtime_main_thread, 4711);
+    if (pyi_has_field(l->runtime_main_thread))
+        fake_u64(fake, scene->runtime + l->runtime_main_thread, 4711);
     fake_u64(fake, scene->interp + l->interp_threads_head, scene->state);
     fake_u64(fake, scene->state + l->tstate_interp, scene->interp);
     fake_u64(fake, scene->state + l->tstate_thread_id, 4711);
@@ -152,8 +159,20 @@ static const struct pyi_stack *round_of(struct scene *scene)
     return &round.stacks[0];
 }
 
-static const uint32_t versions[] = {0x030812f0, 0x030912f0, 0x030a0df0, 0x030b07f0,
-                                    0x030c01f0, 0x030d00f0, 0x030e0af0, 0x030f02f0};
+/* No free-threaded 3.14 or 3.15 was at hand: their rows are made from headers, and these tests are
+ * all that runs the decoders on them. */
+static const uint32_t versions[] = {0x030710f0,
+                                    0x030812f0,
+                                    0x030912f0,
+                                    0x030a0df0,
+                                    0x030b07f0,
+                                    0x030c01f0,
+                                    0x030d00f0,
+                                    0x030e0af0,
+                                    0x030f02f0,
+                                    FAKE_FREE_THREADED | 0x030d05f0,
+                                    FAKE_FREE_THREADED | 0x030e0af0,
+                                    FAKE_FREE_THREADED | 0x030f02f0};
 #define EVERY(scene, depth)                                                                        \
     for (size_t v = 0; v < sizeof(versions) / sizeof(versions[0]); v++)                            \
         for (struct scene *scene = scene_new(versions[v], depth); scene != NULL;                   \
@@ -170,7 +189,7 @@ static inline void set_code(struct scene *scene, int frame, pyi_addr code)
 {
     const struct pyi_layout *l = scene->fake->layout;
     uint32_t field = l->minor < 11 ? l->frameobject_code : l->iframe_code;
-    fake_u64(scene->fake, scene->frames[frame] + field, code);
+    fake_u64(scene->fake, scene->frames[frame] + field, code_reference(l, code));
 }
 
 /* The stack as the interpreter leaves it when frame `top` is the one that runs. */

@@ -64,6 +64,54 @@ static void test_common(void **state)
     }
 }
 
+/* Gives the leaf's code object `count` copies of its instructions, all absent but number 3. */
+static pyi_addr give_copies(struct scene *scene, uint64_t count)
+{
+    struct fake *fake = scene->fake;
+    pyi_addr array = fake_alloc(fake, 64), copy = fake_alloc(fake, 64);
+    fake_u64(fake, array, count);
+    fake_u64(fake, array + 8, scene->codes[3] + fake->layout->code_adaptive);
+    fake_u64(fake, array + 8 + 8 * 3, copy);
+    fake_u64(fake, scene->codes[3] + fake->layout->code_tlbc, array);
+    return copy;
+}
+
+/* Free-threaded 3.14+: a thread may run a copy of the instructions; lines are told from there. */
+static void test_copies_of_instructions(void **state)
+{
+    size_t tried = 0;
+    EVERY(scene, 0)
+    {
+        struct fake *fake = scene->fake;
+        const struct pyi_layout *l = fake->layout;
+        if (!pyi_has_field(l->code_tlbc))
+            continue;
+        tried++;
+        for (int again = 0; again < 2; again++) { /* copies move when a thread joins */
+            pyi_addr copy = give_copies(scene, 5);
+            fake_i32(fake, scene->frames[3] + l->iframe_tlbc_index, 3);
+            fake_u64(fake, scene->frames[3] + l->iframe_instr, copy + 2 * 10);
+            const struct pyi_stack *stack = round_of(scene);
+            assert_int_equal(stack->depth, 4);
+            assert_int_equal(stack->entries[3].line, 43);
+            /* A thread without one, and one that is newer than the array, run the shared one. */
+            static const int others[] = {2, 4, 70};
+            for (size_t i = 0; i < 3; i++) {
+                fake_i32(fake, scene->frames[3] + l->iframe_tlbc_index, others[i]);
+                set_instruction(scene, 3, 5);
+                stack = round_of(scene);
+                assert_int_equal(stack->depth, 4);
+                assert_int_equal(stack->entries[3].line, 42);
+            }
+        }
+        pyi_addr copy = give_copies(scene, 1 << 20);
+        fake_i32(fake, scene->frames[3] + l->iframe_tlbc_index, 3);
+        fake_u64(fake, scene->frames[3] + l->iframe_instr, copy + 2 * 10);
+        assert_true(round_of(scene)->depth < 4);
+    }
+    assert_int_equal(tried, 2);
+}
+
 static void test_truncated(void **state)
 {
     EVERY(scene, 2)
@@ -387,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_stack),
         cmocka_unit_test(test_same),
         cmocka_unit_test(test_common),
+        cmocka_unit_test(test_copies_of_instructions),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_not_started),
         cmocka_unit_test(test_no_frames),

@@ -45,9 +45,17 @@ static uint32_t value_of(const struct pyi_layout *layout, const char *name)
     return 0;
 }
 
+#define PYTHON_2 2 /* a minor version that stands for 2.7: there is no 3.2 here */
+
 static uint32_t hex(unsigned minor, unsigned micro)
 {
-    return 3u << 24 | minor << 16 | micro << 8 | 0xf0;
+    uint32_t version = minor == PYTHON_2 ? 2u << 24 | 7u << 16 : 3u << 24 | minor << 16;
+    return version | micro << 8 | 0xf0;
+}
+
+static unsigned minor_of(const struct pyi_layout *row)
+{
+    return row->major == 2 ? PYTHON_2 : row->minor;
 }
 
 /* ---- a memory of bytes ---- */
@@ -137,15 +145,17 @@ static void rows_are_sorted_and_apart(void **state)
     size_t count = 0;
     for (; pyi_layout_row_at(count); count++) {
         const struct pyi_layout *row = pyi_layout_row_at(count);
-        assert_int_equal(row->major, 3);
+        assert_true(row->major == 3 || (row->major == 2 && row->minor == 7));
         assert_true(row->micro_first <= row->micro_last);
         if (count == 0)
             continue;
         const struct pyi_layout *before = pyi_layout_row_at(count - 1);
         bool next_flavour = row->free_threaded && !before->free_threaded;
-        bool next_minor = row->free_threaded == before->free_threaded && row->minor > before->minor;
+        bool next_minor =
+            row->free_threaded == before->free_threaded && minor_of(row) > minor_of(before);
         bool next_micro = row->free_threaded == before->free_threaded &&
-                          row->minor == before->minor && row->micro_first > before->micro_last;
+                          minor_of(row) == minor_of(before) &&
+                          row->micro_first > before->micro_last;
         assert_true(next_flavour || next_minor || next_micro);
     }
     assert_true(count >= 13);
@@ -161,7 +171,7 @@ static void rows_are_found_by_version(void **state)
                 const struct pyi_layout *expected = NULL;
                 for (size_t i = 0; pyi_layout_row_at(i); i++) {
                     const struct pyi_layout *row = pyi_layout_row_at(i);
-                    if (row->minor == minor && row->free_threaded == free_threaded &&
+                    if (minor_of(row) == minor && row->free_threaded == free_threaded &&
                         row->micro_first <= micro && micro <= row->micro_last)
                         expected = row;
                 }
@@ -175,12 +185,16 @@ static void supported_releases_have_a_row(void **state)
 {
     static const struct {
         unsigned minor, last;
-    } known[] = {{8, 20}, {9, 25}, {10, 21}, {11, 16}, {12, 14}, {13, 18}, {14, 10}, {15, 2}};
+    } known[] = {{6, 15},  {7, 17},  {8, 20},  {9, 25},  {10, 21},
+                 {11, 16}, {12, 14}, {13, 18}, {14, 10}, {15, 2}};
     for (size_t i = 0; i < COUNT(known); i++) {
         for (unsigned micro = 0; micro <= known[i].last; micro++)
             assert_non_null(pyi_layout_row(hex(known[i].minor, micro), false));
         assert_null(pyi_layout_row(hex(known[i].minor, known[i].last + 1), false));
     }
+    for (unsigned micro = 1; micro <= 18; micro++)
+        assert_non_null(pyi_layout_row(hex(PYTHON_2, micro), false));
+    assert_null(pyi_layout_row(hex(PYTHON_2, 0), false)); /* 2.7.0 was not compared */
 }
 
 /* Which minor versions have a field; a range that is not listed has none of it. */
@@ -188,30 +202,30 @@ static const struct era {
     const char *name;
     unsigned first, last;
 } eras[] = {
-    {"runtime_interpreters_head", 8, 15},
-    {"runtime_interpreters_main", 8, 15},
-    {"runtime_finalizing", 8, 15},
-    {"runtime_tstate_current", 8, 11},
-    {"runtime_main_thread", 8, 15},
-    {"runtime_initialized", 8, 15},
-    {"runtime_gil_last_holder", 8, 11},
-    {"runtime_gil_locked", 8, 11},
-    {"runtime_gc_collecting", 8, 8},
-    {"interp_next", 8, 15},
-    {"interp_id", 8, 15},
-    {"interp_threads_head", 8, 15},
-    {"interp_modules", 8, 15},
-    {"interp_sysdict", 8, 15},
+    {"runtime_interpreters_head", PYTHON_2, 15},
+    {"runtime_interpreters_main", 7, 15},
+    {"runtime_finalizing", 7, 15},
+    {"runtime_tstate_current", 7, 11},
+    {"runtime_main_thread", 7, 15},
+    {"runtime_initialized", 7, 15},
+    {"runtime_gil_last_holder", 7, 11},
+    {"runtime_gil_locked", 7, 11},
+    {"runtime_gc_collecting", 7, 8},
+    {"interp_next", PYTHON_2, 15},
+    {"interp_id", 7, 15},
+    {"interp_threads_head", PYTHON_2, 15},
+    {"interp_modules", PYTHON_2, 15},
+    {"interp_sysdict", PYTHON_2, 15},
     {"interp_finalizing", 8, 15},
     {"interp_finalizing_tstate", 12, 15},
     {"interp_gc_collecting", 9, 15},
     {"interp_gc_frame", 15, 15},
     {"interp_ceval_gil", 12, 15},
     {"interp_code_generation", 14, 15},
-    {"tstate_size", 8, 15},
-    {"tstate_next", 8, 15},
-    {"tstate_interp", 8, 15},
-    {"tstate_frame", 8, 10},
+    {"tstate_size", PYTHON_2, 15},
+    {"tstate_next", PYTHON_2, 15},
+    {"tstate_interp", PYTHON_2, 15},
+    {"tstate_frame", PYTHON_2, 10},
     {"tstate_cframe", 10, 12},
     {"tstate_current_frame", 13, 15},
     {"tstate_base_frame", 15, 15},
@@ -219,23 +233,23 @@ static const struct era {
     {"tstate_holds_gil", 14, 15},
     {"tstate_gil_requested", 15, 15},
     {"tstate_state", 13, 15},
-    {"tstate_thread_id", 8, 15},
+    {"tstate_thread_id", PYTHON_2, 15},
     {"tstate_native_thread_id", 11, 15},
-    {"tstate_current_exception", 8, 15},
-    {"tstate_exc_info", 8, 15},
+    {"tstate_current_exception", PYTHON_2, 15},
+    {"tstate_exc_info", 7, 15},
     {"tstate_datastack_chunk", 11, 15},
     {"tstate_datastack_top", 11, 15},
     {"tstate_datastack_limit", 11, 15},
     {"cframe_current_frame", 11, 12},
-    {"frameobject_back", 8, 15},
-    {"frameobject_code", 8, 10},
-    {"frameobject_lasti", 8, 10},
-    {"frameobject_valuestack", 8, 10},
-    {"frameobject_stacktop", 8, 9},
+    {"frameobject_back", PYTHON_2, 15},
+    {"frameobject_code", PYTHON_2, 10},
+    {"frameobject_lasti", PYTHON_2, 10},
+    {"frameobject_valuestack", PYTHON_2, 10},
+    {"frameobject_stacktop", PYTHON_2, 9},
     {"frameobject_stackdepth", 10, 10},
-    {"frameobject_executing", 8, 9},
+    {"frameobject_executing", 6, 9},
     {"frameobject_state", 10, 10},
-    {"frameobject_localsplus", 8, 10},
+    {"frameobject_localsplus", PYTHON_2, 10},
     {"iframe_size", 11, 15},
     {"iframe_code", 11, 15},
     {"iframe_previous", 11, 15},
@@ -249,62 +263,82 @@ static const struct era {
     {"chunk_size_field", 11, 15},
     {"chunk_top", 11, 15},
     {"chunk_data", 11, 15},
-    {"code_size", 8, 15},
-    {"code_argcount", 8, 15},
-    {"code_nlocals", 8, 15},
+    {"code_size", PYTHON_2, 15},
+    {"code_argcount", PYTHON_2, 15},
+    {"code_nlocals", PYTHON_2, 15},
     {"code_nlocalsplus", 11, 15},
     {"code_framesize", 12, 15},
-    {"code_flags", 8, 15},
-    {"code_firstlineno", 8, 15},
-    {"code_code", 8, 10},
-    {"code_varnames", 8, 10},
-    {"code_cellvars", 8, 10},
-    {"code_freevars", 8, 10},
+    {"code_flags", PYTHON_2, 15},
+    {"code_firstlineno", PYTHON_2, 15},
+    {"code_code", PYTHON_2, 10},
+    {"code_varnames", PYTHON_2, 10},
+    {"code_cellvars", PYTHON_2, 10},
+    {"code_freevars", PYTHON_2, 10},
     {"code_localsplusnames", 11, 15},
     {"code_localspluskinds", 11, 15},
-    {"code_filename", 8, 15},
-    {"code_name", 8, 15},
+    {"code_filename", PYTHON_2, 15},
+    {"code_name", PYTHON_2, 15},
     {"code_qualname", 11, 15},
-    {"code_linetable", 8, 15},
+    {"code_linetable", PYTHON_2, 15},
     {"code_firsttraceable", 11, 15},
     {"code_adaptive", 11, 15},
-    {"ascii_size", 8, 15},
-    {"ascii_length", 8, 15},
-    {"ascii_state", 8, 15},
-    {"compact_size", 8, 15},
-    {"unicode_data", 8, 15},
-    {"ascii_wstr", 8, 11},
-    {"compact_wstr_length", 8, 11},
-    {"bytes_data", 8, 15},
-    {"object_type", 8, 15},
-    {"var_size", 8, 15},
-    {"long_tag", 8, 15},
-    {"long_digits", 8, 15},
-    {"tuple_items", 8, 15},
-    {"list_items", 8, 15},
-    {"dict_used", 8, 15},
-    {"dict_keys", 8, 15},
-    {"dict_values", 8, 15},
-    {"keys_size", 8, 10},
+    {"ascii_size", 6, 15},
+    {"ascii_length", 6, 15},
+    {"ascii_state", 6, 15},
+    {"compact_size", 6, 15},
+    {"unicode_data", 6, 15},
+    {"ascii_wstr", 6, 11},
+    {"compact_wstr_length", 6, 11},
+    {"bytes_data", PYTHON_2, 15},
+    {"object_type", PYTHON_2, 15},
+    {"var_size", PYTHON_2, 15},
+    {"long_tag", PYTHON_2, 15},
+    {"long_digits", PYTHON_2, 15},
+    {"tuple_items", PYTHON_2, 15},
+    {"list_items", PYTHON_2, 15},
+    {"dict_used", PYTHON_2, 15},
+    {"dict_keys", 6, 15},
+    {"dict_values", 6, 15},
+    {"keys_size", 6, 10},
     {"keys_log2_size", 11, 15},
     {"keys_log2_index_bytes", 11, 15},
     {"keys_kind", 11, 15},
-    {"keys_nentries", 8, 15},
-    {"keys_indices", 8, 15},
+    {"keys_nentries", 6, 15},
+    {"keys_indices", 6, 15},
+    {"dict_mask", PYTHON_2, PYTHON_2},
+    {"dict_table", PYTHON_2, PYTHON_2},
+    {"unicode_length", PYTHON_2, PYTHON_2},
+    {"unicode_str", PYTHON_2, PYTHON_2},
+    {"int_value", PYTHON_2, PYTHON_2},
+    {"instance_class", PYTHON_2, PYTHON_2},
+    {"oldclass_name", PYTHON_2, PYTHON_2},
+    {"tstate_id", 7, 15},
+    {"code_stacksize", PYTHON_2, 15},
+    {"code_version", 12, 15},
+    {"code_exceptiontable", 11, 15},
+    {"code_monitoring", 12, 15},
+    {"code_executors", 13, 15},
+    {"monitoring_lines", 12, 15},
+    {"executors_items", 13, 15},
+    {"executor_vm_data", 13, 15},
+    {"heaptype_qualname", 6, 15},
+    {"cfunction_ml", PYTHON_2, 15},
+    {"descr_type", PYTHON_2, 15},
+    {"methoddescr_method", PYTHON_2, 15},
     {"values_values", 11, 15},
     {"values_valid", 13, 15},
-    {"type_name", 8, 15},
-    {"type_basicsize", 8, 15},
-    {"type_flags", 8, 15},
-    {"type_dictoffset", 8, 15},
-    {"heaptype_cached_keys", 8, 15},
-    {"gen_name", 8, 15},
+    {"type_name", PYTHON_2, 15},
+    {"type_basicsize", PYTHON_2, 15},
+    {"type_flags", PYTHON_2, 15},
+    {"type_dictoffset", PYTHON_2, 15},
+    {"heaptype_cached_keys", 6, 15},
+    {"gen_name", 6, 15},
     {"gen_iframe", 11, 15},
     {"gen_frame_state", 11, 15},
-    {"cell_ref", 8, 15},
-    {"module_dict", 8, 15},
-    {"gil_last_holder", 8, 15},
-    {"gil_locked", 8, 15},
+    {"cell_ref", PYTHON_2, 15},
+    {"module_dict", PYTHON_2, 15},
+    {"gil_last_holder", 7, 15},
+    {"gil_locked", 7, 15},
 };
 
 static void rows_have_what_their_version_has(void **state)
@@ -315,14 +349,14 @@ static void rows_have_what_their_version_has(void **state)
     for (size_t i = 0; pyi_layout_row_at(i); i++) {
         const struct pyi_layout *row = pyi_layout_row_at(i);
         for (size_t j = 0; j < COUNT(eras); j++) {
-            bool expected = eras[j].first <= row->minor && row->minor <= eras[j].last;
+            bool expected = eras[j].first <= minor_of(row) && minor_of(row) <= eras[j].last;
             bool present = value_of(row, eras[j].name) != PYI_NO_FIELD;
             bool supplied = false;
             for (size_t k = 0; k < COUNT(from_table); k++)
                 supplied |= row->free_threaded && strcmp(eras[j].name, from_table[k]) == 0;
             if (present != expected && !(expected && supplied))
-                fail_msg("3.%u.%u: %s is %s", row->minor, row->micro_first, eras[j].name,
-                         present ? "there" : "missing");
+                fail_msg("%u.%u.%u: %s is %s", row->major, row->minor, row->micro_first,
+                         eras[j].name, present ? "there" : "missing");
         }
     }
 }
@@ -347,7 +381,7 @@ static void rows_keep_members_inside(void **state)
                     size == PYI_NO_FIELD)
                     continue;
                 if (value >= size)
-                    fail_msg("3.%u.%u: %s is %u of %u", row->minor, row->micro_first,
+                    fail_msg("%u.%u.%u: %s is %u of %u", row->major, row->minor, row->micro_first,
                              fields[j].name, value, size);
             }
         }
@@ -361,6 +395,26 @@ static const struct fact {
     const char *name;
     uint32_t value;
 } facts[] = {
+    {PYTHON_2, 18, "runtime_interpreters_head", 0},
+    {PYTHON_2, 18, "bytes_data", 36}, /* sys.getsizeof("") - 1 */
+    {PYTHON_2, 18, "frameobject_lasti", 120},
+    {PYTHON_2, 18, "tstate_thread_id", 144},
+    {6, 15, "runtime_interpreters_head", 0},
+    {6, 15, "frameobject_executing", 132},
+    {6, 15, "keys_indices", 40},
+    {7, 0, "runtime_interpreters_head", 24},
+    {7, 16, "runtime_interpreters_head", 24},
+    /* What moved in patch releases: 3.7.4 by 88, and below 3.12.1, 3.13.13, 3.14.4, 3.14.5. */
+    {7, 3, "runtime_tstate_current", 1392},
+    {7, 4, "runtime_tstate_current", 1480},
+    {7, 3, "runtime_gil_last_holder", 1184},
+    {7, 4, "runtime_gil_last_holder", 1272},
+    {7, 3, "runtime_gil_locked", 1192},
+    {7, 4, "runtime_gil_locked", 1280},
+    {7, 3, "runtime_gc_collecting", 544},
+    {7, 4, "runtime_gc_collecting", 632},
+    {7, 3, "runtime_finalizing", 8},
+    {7, 4, "runtime_finalizing", 8},
     {8, 18, "runtime_interpreters_head", 32},
     {9, 2, "runtime_interpreters_head", 32},
     {10, 13, "runtime_interpreters_head", 32},
@@ -430,8 +484,10 @@ static void unknown_versions_are_refused_by_name(void **state)
         uint32_t hexversion;
         const char *named, *slug;
     } cases[] = {
-        {0x030711f0, "Python 3.7.17 ", "version-old"},
-        {0x02071200 | 0xf0, "Python 2.7.18 ", "version-old"},
+        {0x03050af0, "Python 3.5.10 ", "version-old"},
+        {0x030000f0, "Python 3.0.0 ", "version-old"},
+        {0x020700f0, "Python 2.7.0 ", "version-old"},
+        {0x020609f0, "Python 2.6.9 ", "version-old"},
         {0x031000f0, "Python 3.16.0 ", "version-new"},
         {0x031000a1, "Python 3.16.0a1 ", "version-new"},
         {0x030c63f0, "Python 3.12.99 ", "version-new"},
@@ -485,7 +541,9 @@ static void assumed_version_is_used(void **state)
     assert_int_equal(layout.micro_last, 14);
     assert_int_equal(read_layout(&memory, &runtime, "3.8", &layout, &err), 0);
     assert_int_equal(layout.minor, 8);
-    assert_int_equal(read_layout(&memory, &runtime, "3.7", &layout, &err), PYI_E_VERSION);
+    assert_int_equal(read_layout(&memory, &runtime, "3.5", &layout, &err), PYI_E_VERSION);
+    assert_int_equal(read_layout(&memory, &runtime, "2.7", &layout, &err), 0);
+    assert_int_equal(layout.major, 2);
     static const char *const bad[] = {"", "3", "3.", "3.x", "4.1", "3.12.1", "3.-1", "3.999"};
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(read_layout(&memory, &runtime, bad[i], &layout, &err), PYI_E_INVALID);

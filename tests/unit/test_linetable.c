@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * test_linetable.c - line tables as CPython 3.8, 3.10 and 3.12 compiled them, and broken ones.
+ * test_linetable.c - line tables as CPython 2.7, 3.8, 3.10 and 3.12 compiled them, and broken ones.
  */
 #include "attach/cpython/linetable.h"
 #include <setjmp.h>
@@ -50,6 +50,18 @@ static void test_lnotab(void **state)
                                             {8, 4},  {16, 5},  {18, 6}, {22, 7}, {24, 6},
                                             {32, 9}, {36, 11}, {38, 11}};
     CHECK(PYI_LINETABLE_LNOTAB, table, answers);
+}
+
+/* 2.7.18, with 200 empty lines ahead of the return: a step that 3.6 and later take for one back. */
+static void test_unsigned_steps(void **state)
+{
+    static const uint8_t table[] = {0, 1, 3, 1, 9, 1, 13, 1, 3, 1, 6, 1, 11, 2, 5, 202};
+    static const struct answer answers[] = {{-1, 1}, {0, 2},  {2, 2},    {3, 3},
+                                            {12, 4}, {25, 5}, {28, 6},   {34, 7},
+                                            {44, 7}, {45, 9}, {50, 211}, {53, 211}};
+    CHECK(PYI_LINETABLE_UNSIGNED, table, answers);
+    static const struct answer back[] = {{45, 9}, {50, 1}};
+    CHECK(PYI_LINETABLE_LNOTAB, table, back);
 }
 
 static void test_ranges(void **state)
@@ -108,6 +120,7 @@ static void test_malformed(void **state)
     static const uint8_t ends[] = {0xe8}; /* svarint missing */
     static const uint8_t endless[] = {0xe8, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 1};
     static const uint8_t head_inside[] = {0xd8, 0x80, 1}; /* bit 7 in a column */
+    refuse(PYI_LINETABLE_UNSIGNED, odd, sizeof(odd));
     refuse(PYI_LINETABLE_LNOTAB, odd, sizeof(odd));
     refuse(PYI_LINETABLE_RANGES, odd, sizeof(odd));
     refuse(PYI_LINETABLE_LOCATIONS, no_head, sizeof(no_head));
@@ -120,7 +133,7 @@ static void test_empty(void **state)
 {
     struct pyi_line_run *runs = NULL;
     size_t count = 0;
-    for (int format = PYI_LINETABLE_LNOTAB; format <= PYI_LINETABLE_LOCATIONS; format++) {
+    for (int format = PYI_LINETABLE_LNOTAB; format <= PYI_LINETABLE_UNSIGNED; format++) {
         assert_int_equal(pyi_linetable_decode(format, NULL, 0, 9, &runs, &count, NULL), 0);
         assert_int_equal(pyi_linetable_find(runs, count, 0, 9), 9);
         free(runs);
@@ -131,10 +144,10 @@ static void test_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lnotab),     cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_locations),  cmocka_unit_test(test_no_line),
-        cmocka_unit_test(test_long_steps), cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_lnotab),         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_unsigned_steps), cmocka_unit_test(test_locations),
+        cmocka_unit_test(test_no_line),        cmocka_unit_test(test_long_steps),
+        cmocka_unit_test(test_malformed),      cmocka_unit_test(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,6 +167,24 @@ static void test_metadata(void **state)
     pyi_recorder_free(recorder);
 }
 
+/* What was never tried on a real interpreter says so in its session. */
+static void test_untested_build_is_noted(void **state)
+{
+    for (int untested = 0; untested <= 1; untested++) {
+        fake_untested = untested;
+        struct pyi_recorder *recorder = record((const char *[]){"M m.1", "M m.1", NULL});
+        struct pyi_session *session = take(recorder);
+        const struct pyi_attach *attach = pyi_session_attach(session);
+        bool noted = false;
+        for (size_t i = 0; i < attach->note_count; i++)
+            noted |= strstr(attach->notes[i].data, "Python 3.14 was not tested") != NULL;
+        assert_int_equal(noted, untested);
+        pyi_session_free(session);
+        pyi_recorder_free(recorder);
+    }
+    fake_untested = false;
+}
+
 static void test_paths_of_the_start(void **state)
 {
     fake_no_sys = true; /* gone at the end */
@@ -400,6 +418,7 @@ int main(void)
         TEST(test_frame_text),
         TEST(test_hostile_names),
         TEST(test_metadata),
+        TEST(test_untested_build_is_noted),
         TEST(test_paths_of_the_start),
         TEST(test_take_once),
         TEST(test_snapshot_while_recording),

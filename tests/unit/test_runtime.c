@@ -106,11 +106,13 @@ static void test_scan(void **state)
 #define GOT_AT      0x402000u
 #define GOT_CONTENT 0x7f0012340000u
 
+static uint64_t got_at = GOT_AT, got_content = GOT_CONTENT;
+
 static int got_read(struct pyi_memory *memory, struct pyi_range *ranges, size_t count,
                     struct pyi_error *err)
 {
-    static const uint64_t content = GOT_CONTENT;
-    if (ranges[0].address == GOT_AT && ranges[0].length == sizeof(content)) {
+    const uint64_t content = got_content;
+    if (ranges[0].address == got_at && ranges[0].length == sizeof(content)) {
         memcpy(ranges[0].into, &content, sizeof(content));
         ranges[0].got = sizeof(content);
     }
@@ -123,7 +125,7 @@ static void test_list_head_out_of_code(void **state)
     /* The function lies at 0x401000; 0x402000 is 0xff9 behind the 7-byte load, 0xff5 behind one
      * that follows an end-branch. */
     static const struct {
-        unsigned char code[24];
+        unsigned char code[PYI_HEAD_CODE];
         bool known;
         uint64_t head, runtime;
     } rows[] = {
@@ -154,6 +156,67 @@ static void test_list_head_out_of_code(void **state)
             fail_msg("row %zu: %d %llx %llx", i, known, (unsigned long long)head,
                      (unsigned long long)runtime);
     }
+}
+
+/* Debian's arm64 builds: python2.7 2.7.18 and python3.9 of bullseye, python3.11 and libpython3.11 of
+ * bookworm, python3.13, libpython3.13, python3.15 and libpython3.15 of sid (3.13.18, 3.15.2). Where
+ * the runtime is, and the offset of its list of interpreters, is known from the files' symbols. */
+static void test_list_head_out_of_arm_code(void **state)
+{
+    static const struct {
+        uint64_t address, got, runtime, offset;
+        uint32_t code[12];
+        bool names_runtime;
+    } rows[] = {
+        {0x66394, 0, 0x34e7b0, 0, {0x90001740, 0xf943d800, 0xd65f03c0}, false},
+        {0x67be30, 0, 0x918890, 32, {0xb00014e0, 0xf9445800, 0xd65f03c0}, false},
+        {0x68d910, 0, 0xa36008, 40, {0xb0001d40, 0xf9401800, 0xd65f03c0}, false},
+        {0x775c68, 0, 0xab78a8, 632, {0xd503245f, 0xd0001a00, 0xf9459000, 0xd65f03c0}, false},
+        {0x80a370,
+         0,
+         0xc13ca0,
+         936,
+         {0xd503233f, 0xa9bf7bfd, 0xd0002040, 0x910003fd, 0xa8c17bfd, 0xd50323bf, 0xf9402400,
+          0xd65f03c0},
+         false},
+        {0x2a3820, 0x61fcc0, 0x726f80, 40, {0x90001be0, 0xf9466000, 0xf9401400, 0xd65f03c0}, true},
+        {0x2f21f0,
+         0x6dfc80,
+         0x728bc8,
+         632,
+         {0xd503245f, 0xb0001f60, 0xf9464000, 0xf9413c00, 0xd65f03c0},
+         true},
+        {0x3ca350,
+         0x87fa40,
+         0x8d4fd0,
+         936,
+         {0xd503245f, 0xb00025a0, 0xf9452000, 0xd503233f, 0xa9bf7bfd, 0x910003fd, 0xf941d400,
+          0xa8c17bfd, 0xd50323bf, 0xd65f03c0},
+         true},
+    };
+    struct pyi_memory memory = {.ops = &got_ops};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        uint64_t head = 0, runtime = 0;
+        unsigned char code[PYI_HEAD_CODE];
+        memcpy(code, rows[i].code, sizeof(code)); /* both machines are little-endian */
+        got_at = rows[i].got;
+        got_content = rows[i].runtime;
+        if (!pyi_runtime_decode_head(&memory, rows[i].address, code, &head, &runtime) ||
+            head != rows[i].runtime + rows[i].offset ||
+            runtime != (rows[i].names_runtime ? rows[i].runtime : 0))
+            fail_msg("row %zu: %llx %llx", i, (unsigned long long)head,
+                     (unsigned long long)runtime);
+        /* No instruction may be missing or another one. */
+        for (size_t at = 0; at < 12 && rows[i].code[at] != 0; at++) {
+            if (rows[i].code[at] == 0xd503245f || rows[i].code[at] == 0xd503233f)
+                continue;
+            memcpy(code, rows[i].code, sizeof(code));
+            memset(code + 4 * at, 0, 4);
+            assert_false(pyi_runtime_decode_head(&memory, rows[i].address, code, &head, &runtime));
+        }
+    }
+    got_at = GOT_AT;
+    got_content = GOT_CONTENT;
 }
 
 /* ---- no Python ---- */
@@ -208,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_texts_and_words),
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_list_head_out_of_code),
+        cmocka_unit_test(test_list_head_out_of_arm_code),
         cmocka_unit_test(test_this_process_is_not_python),
         cmocka_unit_test(test_other_implementations),
     };

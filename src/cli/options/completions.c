@@ -37,6 +37,8 @@ static const char *fixed_words(enum pyi_completion kind)
         return "bash zsh fish";
     case PYI_COMPLETE_LABELS:
         return "compatible extended none";
+    case PYI_COMPLETE_MODE:
+        return "wall cpu gil exception";
     case PYI_COMPLETE_DOMAIN:
         return "all attach record";
     default:

@@ -138,6 +138,7 @@ static const char *value_problem(enum pyi_option_value kind, const char *text, d
     static const char *const when[] = {"always", "never", "auto", NULL};
     static const char *const shells[] = {"bash", "zsh", "fish", NULL};
     static const char *const labels[] = {"compatible", "extended", "none", NULL};
+    static const char *const modes[] = {"wall", "cpu", "gil", "exception", NULL};
     switch (kind) {
     case PYI_VALUE_INTERVAL:
         return pyi_seconds_parse(text, number) ? NULL
@@ -162,6 +163,8 @@ static const char *value_problem(enum pyi_option_value kind, const char *text, d
         return is_one_of(text, shells) ? NULL : "bash, zsh or fish";
     case PYI_VALUE_LABELS:
         return is_one_of(text, labels) ? NULL : "compatible, extended or none";
+    case PYI_VALUE_MODE:
+        return is_one_of(text, modes) ? NULL : "wall, cpu, gil or exception";
     case PYI_VALUE_NONE:
     case PYI_VALUE_TEXT:
         break;

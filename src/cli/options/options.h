@@ -55,6 +55,13 @@ enum pyi_option_id {
     PYI_OPT_LIBPYTHON,
     PYI_OPT_ASSUME_VERSION,
     PYI_OPT_C_LABELS,
+    PYI_OPT_MODE,
+    PYI_OPT_GIL,
+    PYI_OPT_WAITS,
+    PYI_OPT_NO_GC,
+    PYI_OPT_NATIVE,
+    PYI_OPT_BLOCKING,
+    PYI_OPT_NONBLOCKING,
     PYI_OPT_DUMP_IMAGE,
     PYI_OPT_DIFF,
     PYI_OPT_JSON,
@@ -99,6 +106,7 @@ enum pyi_option_value {
     PYI_VALUE_WHEN,    /* always, never, auto */
     PYI_VALUE_SHELL,   /* bash, zsh, fish */
     PYI_VALUE_LABELS,  /* compatible, extended, none */
+    PYI_VALUE_MODE,    /* wall, cpu, gil, exception */
 };
 
 /* What a shell should offer for the value. */
@@ -113,6 +121,7 @@ enum pyi_completion {
     PYI_COMPLETE_WHEN,
     PYI_COMPLETE_SHELL,
     PYI_COMPLETE_LABELS,
+    PYI_COMPLETE_MODE,
     PYI_COMPLETE_DOMAIN,
 };
 

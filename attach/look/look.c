@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,60 +31,39 @@
 
 /* ---- states of threads ---- */
 
-enum sleep { SLEEP_OTHER, SLEEP_ON_LOCK, SLEEP_OVER };
-
-/* What the thread sleeps on: where a program waits for the lock, it is in futex() on the lock's
- * own condition. /proc/PID/task/TID/syscall is "running", or the call's number and its arguments
- * in hexadecimal. */
-static enum sleep sleep_of(const struct pyi_target *target, pid_t tid, pyi_addr from, pyi_addr to)
-{
-    char name[64];
-    struct pyi_strbuf text = {0};
-    enum sleep found = SLEEP_OTHER;
-    snprintf(name, sizeof(name), "task/%d/syscall", (int)tid);
-    if (pyi_process_read(target->proc, target->pid, name, 4096, &text, NULL) == 0 && text.length) {
-        char *end;
-        long number = strtol(text.data, &end, 10);
-        unsigned long long address = strtoull(end, NULL, 16);
-        if (strncmp(text.data, "running", 7) == 0)
-            found = SLEEP_OVER;
-        else if (end != text.data && number == SYS_futex && address >= from && address < to)
-            found = SLEEP_ON_LOCK;
-    }
-    pyi_strbuf_deinit(&text);
-    return found;
-}
-
 static void state_of(const struct pyi_target *target, const struct pyi_thread *thread,
                      const struct pyi_gil_facts *before, struct pyi_thread_state *out)
 {
     struct pyi_process_stat stat;
-    *out = (struct pyi_thread_state){0};
+    struct pyi_syscall call;
+    *out = (struct pyi_thread_state){.wait = pyi_text("")};
     if (thread->tid > 0 &&
         pyi_process_stat(target->proc, target->pid, thread->tid, &stat, NULL) == 0)
         out->run = stat.state;
-    if (!before->known)
+    if (before->known)
+        out->gil = before->holder ? PYI_GIL_HOLDER : PYI_GIL_OTHER;
+    if (out->run != 'S' && out->run != 'D')
         return;
-    out->gil = before->holder ? PYI_GIL_HOLDER : PYI_GIL_OTHER;
-    if (before->holder || out->run != 'S')
-        return;
-    switch (sleep_of(target, thread->tid, before->wait_from, before->wait_to)) {
-    case SLEEP_ON_LOCK:
-        out->gil = PYI_GIL_WAITING;
-        break;
-    case SLEEP_OVER:
+    pyi_sched_syscall(target->state, thread->tid, &call);
+    if (call.kind == PYI_SYSCALL_RUNNING) {
         out->run = 'R';
-        break;
-    case SLEEP_OTHER:
-        break;
+        return;
     }
+    if (out->gil == PYI_GIL_OTHER &&
+        pyi_syscall_waits_on(&call, before->wait_from, before->wait_to)) {
+        out->gil = PYI_GIL_WAITING;
+        return;
+    }
+    const struct pyi_code *name = pyi_sched_wait_name(target->state, thread->tid, &call);
+    if (name)
+        out->wait = name->name;
 }
 
 void pyi_target_states(struct pyi_target *target, const struct pyi_thread *const *threads,
                        size_t count, struct pyi_thread_state *out)
 {
     for (size_t i = 0; i < count; i++)
-        out[i] = (struct pyi_thread_state){0};
+        out[i] = (struct pyi_thread_state){.wait = pyi_text("")};
     PYI_CLEANUP(pyi_cleanup_free)
     struct pyi_gil_facts *facts = calloc(2 * count + 1, sizeof(*facts));
     if (!facts)
