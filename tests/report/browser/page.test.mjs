@@ -179,7 +179,26 @@ async function damaged(browser) {
 	}
 }
 
+/** Without states the threads' clocks say who computed; ticks that were missed are counted as ticks. */
+async function clocks(browser) {
+	const { data } = shop();
+	data.meta.has_states = false;
+	data.meta.missed = 250;
+	for (const [i, thread] of data.threads.entries()) {
+		delete thread.state;
+		thread.cpu = i ? 0.02 : 0.3;
+	}
+	const { page, trouble } = await ready(browser, data);
+	const text = await page.locator('header').innerText();
+	assert.match(text, /Mostly waiting, not computing\./);
+	assert.match(text, /on CPU\s+20 %/);
+	assert.match(text, /waiting, or held up by the GIL\s+80 %/);
+	assert.match(text, /250 samples missed \(20\.0 %\)/);
+	assert.deepEqual(trouble, []);
+}
+
 export const tests = [
+	{ number: 2, name: 'page: without states the clocks of threads are the verdict', run: clocks },
 	{ number: 2, name: 'page: header, verdict and hot list show the known figures', run: header },
 	{ number: 3, name: 'page: tree: click, arrows, focus, hiding, roles', run: tree },
 	{ number: 8, name: 'page: a link opens the same place, also in another report; garbage is refused', run: link },
