@@ -80,7 +80,7 @@ async function tree(browser) {
 async function find(browser) {
 	const { page, trouble, close } = await ready(browser, shop({ worker: false }).data);
 	await key(page, '/');
-	await page.keyboard.type('mod:json');
+	await page.keyboard.type('json');
 	await page.waitForFunction(() => /1 function\b.*20\.0 %/s.test(document.querySelector('.search').innerText), null, { timeout: 10_000 });
 	await key(page, 'Enter');
 	assert.match(await chosen(page), /dumps/);

@@ -34,6 +34,9 @@ test('the search language', () => {
 	assert.equal(names('run'), 'Report.run');
 	assert.equal(names('report.RUN'), '');
 	assert.equal(names('json'), 'JSON_dumps');
+	assert.equal(names('shop.py'), 'Report.run main');
+	assert.equal(names('CSV.py'), '');
+	assert.equal(names('csv.py'), 'writerow');
 	assert.equal(names('Json'), '');
 	assert.equal(names('re:^w'), 'wait writerow');
 	assert.equal(names('file:shop.py'), 'Report.run main');
