@@ -80,7 +80,7 @@ $(BUILD)/embed: scripts/embed.c
 	@mkdir -p $(@D)
 	$(call say,HOST)$(CC_FOR_BUILD) -O1 -o $@ $<
 
-$(BUILD)/html_bundle.c: $(BUILD)/embed $(addprefix $(REPORT_DIST)/,report.js report.css MANIFEST)
+$(BUILD)/html_bundle.c: $(BUILD)/embed $(addprefix $(REPORT_DIST)/,page.js page.css MANIFEST)
 	$(call say,PAGE)$< $(REPORT_DIST) > $@.tmp && mv $@.tmp $@
 
 $(BUILD)/obj/html_bundle.o: $(BUILD)/html_bundle.c
@@ -198,7 +198,9 @@ $(REPORT_MODULES): $(REPORT)/package-lock.json
 	cd $(REPORT) && $(NPM) ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-.PHONY: report-bundle report-check report-dev
+.PHONY: report-bundle report-check report-dev report-setup
+# What the page's build and its browser tests need of npm.
+report-setup: $(REPORT_MODULES)
 report-bundle: $(REPORT_MODULES)
 	cd $(REPORT) && node_modules/.bin/tsc --noEmit -p . && node build.mjs
 # Without npm, and without what it installed before, there is nothing to compare with.
@@ -259,6 +261,7 @@ help:
 	'make bench           measurements side by side; never part of a check' \
 	'make fuzz            libFuzzer builds of tests/fuzz into build/fuzz' \
 	'make report-bundle   rebuild src/report/dist from its TypeScript (npm); report-check compares' \
+	'make report-setup    what the page and its browser tests need of npm, in src/report/node_modules' \
 	'make report-dev      the page unminified, in build/report' \
 	'make try             profile a small WSGI service under load' \
 	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \

@@ -2,10 +2,15 @@
 """The page of -r html as the C program makes it: size, CPU and memory for sessions made in memory.
 
 Small, medium and large as in the page's own budgets; the order of stacks is random, which is the
-worst for its columns. Opening pages in a browser is measured with the page's own tests.
+worst for its columns. Then the same pages in a browser, when node, chromium and playwright-core are there: CPU
+of its main thread until the tree is drawn, per frame of scrolling and zooming, and what the clock said.
 """
 
+import os
+import re
+import shutil
 import subprocess
+import tempfile
 
 import bench
 
@@ -15,6 +20,32 @@ SIZES = [
     ("M", 100000, 50000, 92000, 2.5e6, 0.3, 2),
     ("L", 1000000, 400000, 900000, 12e6, 3.0, 2),
 ]
+
+
+def write(settings, folder):
+    """S.html, M.html and L.html."""
+    program = bench.compiled(settings, "page")
+    for name, samples, nodes, runs, *_ in SIZES:
+        subprocess.run([program, *map(str, (samples, nodes, runs, 1)), os.path.join(folder, name + ".html")],
+                       stdout=subprocess.DEVNULL, check=True, timeout=300)
+
+
+def in_browser(settings):
+    node = shutil.which("node")
+    settings.say("The same pages in a browser: CPU ms (and by the clock), MB; limits are those of a quiet machine")
+    if not node:
+        return settings.say("  skipped: node is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        write(settings, folder)
+        env = dict(os.environ, PYI_REPORT_PAGES=folder, PYI_REPORT_STRICT="1", PYI_PROGRAM=settings.binary)
+        done = subprocess.run([node, os.path.join(bench.ROOT, "tests/report/browser/run.mjs"), "--only", "^13 "],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, timeout=900)
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        found = re.match(r"(ok|skip|FAIL) 13 budgets \w: (?:\w+Error.*?: )?(.*)", line) or \
+            re.match(r"\+? +'()(.* > .*)'", line)
+        if found:
+            settings.say("  %s%s" % (found.group(1) + " " if found.group(1) else "  over: ", found.group(2)))
+    return settings.say()
 
 
 def run(settings):
@@ -35,3 +66,4 @@ def run(settings):
     settings.table(["size", "samples", "nodes", "runs", "page", "CPU s", "session", "more at most"], rows)
     settings.say("  budgets " + "; ".join(verdicts))
     settings.say()
+    in_browser(settings)

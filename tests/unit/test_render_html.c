@@ -216,8 +216,8 @@ static void test_row(void **state)
     assert_ptr_equal(pyi_renderer_by_path("report.html"), row);
     assert_true(row->flags & PYI_RENDERER_DIFF);
     assert_true(pyi_html_script_size > 0 && pyi_html_style_size > 0);
-    assert_int_equal(strlen(pyi_html_script_hash), strlen("sha256-") + 44);
-    assert_int_equal(strlen(pyi_html_style_hash), strlen("sha256-") + 44);
+    assert_int_equal(strlen(pyi_html_script_hashes), 2 * (strlen("'sha256-'") + 44) + 1);
+    assert_int_equal(strlen(pyi_html_style_hashes), 2 * (strlen("'sha256-'") + 44) + 1);
     /* Nothing in them can end their element. */
     assert_null(memmem(pyi_html_script, pyi_html_script_size, "</script", 8));
     assert_null(memmem(pyi_html_script, pyi_html_script_size, "<!--", 4));

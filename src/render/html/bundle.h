@@ -7,7 +7,7 @@
 
 extern const unsigned char pyi_html_script[], pyi_html_style[];
 extern const size_t pyi_html_script_size, pyi_html_style_size;
-/* "sha256-..." of each, as a content security policy has them. */
-extern const char pyi_html_script_hash[], pyi_html_style_hash[];
+/* 'sha256-...' of each and of what the script unfolds, as a content security policy has them. */
+extern const char pyi_html_script_hashes[], pyi_html_style_hashes[];
 
 #endif

@@ -24,11 +24,11 @@ static void put_head(struct pyi_output *output, const struct pyi_html_payload *p
     pyi_output_string(output,
                       "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                      "script-src '");
-    pyi_output_string(output, pyi_html_script_hash);
-    pyi_output_string(output, "'; style-src '");
-    pyi_output_string(output, pyi_html_style_hash);
-    pyi_output_string(output, "'; img-src data: blob:; base-uri 'none'; form-action 'none'\">"
+                      "script-src ");
+    pyi_output_string(output, pyi_html_script_hashes);
+    pyi_output_string(output, "; style-src ");
+    pyi_output_string(output, pyi_html_style_hashes);
+    pyi_output_string(output, "; img-src data: blob:; base-uri 'none'; form-action 'none'\">"
                               "<title>");
     pyi_html_markup_text(output, pyi_strbuf_get(&payload->title));
     pyi_output_string(output, "</title><meta name=\"viewport\" content=\"width=device-width, "

@@ -108,6 +108,11 @@ export function functions(profile: Profile, scope: Scope, filters: Filters = NO_
 
 // ---- what is hot ------------------------------------------------------------------------------------
 
+/** Built-in functions that return when something else happens, by name: states are of an instant near that of the stack, or not there. */
+const BLOCKING = new Set(
+	'sleep time.sleep select select.select poll.poll select.poll.poll epoll.poll select.epoll.poll kqueue.control lock.acquire _thread.lock.acquire RLock.acquire _thread.RLock.acquire SimpleQueue.get _queue.SimpleQueue.get wait4 waitpid'.split(' '),
+);
+
 /** Functions by own time without waiting, and where was waited most. */
 export function hot(profile: Profile, scope: Scope): Hot {
 	const { nodes, funcs } = profile;
@@ -128,6 +133,8 @@ export function hot(profile: Profile, scope: Scope): Hot {
 		let waiting = weights.waiting[node];
 		const f = nodes.func[node];
 		if (at !== node && funcs.label(f) === '[await]') waiting = weights.self[node];
+		// Made for waiting: no work, though it may have computed a little, or was seen running as it came back.
+		if (funcs.kind[f] === KIND.NATIVE && BLOCKING.has(funcs.label(f))) waiting = Math.max(waiting, weights.self[node] - weights.gil[node]);
 		if (funcs.kind[f] === KIND.WAITING) {
 			waiting = weights.self[node];
 			if (nodes.parent[node] >= 0) at = nodes.parent[node];

@@ -9,4 +9,4 @@ export * from './search';
 export { timelineIndex } from './timeline';
 export { NO_FILTERS, type Sandwich, emptyTree, invertedTree, rawTree, sandwich, timeInScope, viewTree } from './tree';
 export { Pattern } from './pattern';
-export { Weights, firstAfter, threadsOf, totals, weigh } from './weights';
+export { Weights, firstAfter, prepare, threadsOf, totals, weigh } from './weights';

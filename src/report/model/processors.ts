@@ -140,11 +140,17 @@ export function librariesOf(profile: Profile, func: Int32Array, self: Float64Arr
 	for (let i = 0; i < members.length; i++) {
 		const row = members[i];
 		const f = func[row];
-		if (f < 0 || profile.funcs.flags[f] & FLAG.LEAF) continue;
+		if (f < 0 || profile.funcs.flags[f] & FLAG.LEAF || profile.funcs.kind[f] >= KIND.THREAD) continue; // no library
 		const name = moduleOf(profile, f);
 		if (name) times.set(name, (times.get(name) ?? 0) + self[row]);
 	}
 	return [...times].sort((a, b) => b[1] - a[1]).map(([name]) => name);
 }
 
-export const groupOf = (root: number, rows: Int32Array, libraries: string[]): Group => ({ root, frames: rows.length, libraries, rows });
+/** `frames`: a thread's row is no frame, though it belongs to the group of the frames below it. */
+export const groupOf = (profile: Profile, func: Int32Array, rows: Int32Array, libraries: string[]): Group => ({
+	root: rows[0],
+	frames: rows.reduce((sum, row) => sum + (func[row] >= 0 && profile.funcs.kind[func[row]] === KIND.THREAD ? 0 : 1), 0),
+	libraries,
+	rows,
+});

@@ -26,10 +26,11 @@ export class RowTable implements Rows {
 	since = new Float64Array(0); // seconds
 	isSelf = new Uint8Array(0);
 	private place = new Int32Array(0);
-	private slots = new Int32Array(1024).fill(-1);
+	private slots: Int32Array;
 
 	constructor(capacity: number) {
 		this.grow(Math.max(64, capacity));
+		this.slots = new Int32Array(1 << (33 - Math.clz32(Math.max(512, capacity)))).fill(-1);
 	}
 
 	private grow(capacity: number): void {

@@ -86,7 +86,8 @@ interface Texts {
 	names: string[];
 	files: string[];
 	modules: string[];
-	lower: { names: string[]; files: string[]; modules: string[] };
+	shown: string[];
+	lower: { names: string[]; files: string[]; modules: string[]; shown: string[] };
 }
 const known = new WeakMap<Profile, Texts>();
 function textsOf(profile: Profile): Texts {
@@ -98,7 +99,8 @@ function textsOf(profile: Profile): Texts {
 	const files = each((f) => profile.funcs.path(f));
 	const modules = each((f) => moduleOf(profile, f));
 	const small = (list: string[]) => list.map((text) => text.toLowerCase());
-	texts = { names, files, modules, lower: { names: small(names), files: small(files), modules: small(modules) } };
+	const shown = each((f) => profile.strings[profile.funcs.short[f]]);
+	texts = { names, files, modules, shown, lower: { names: small(names), files: small(files), modules: small(modules), shown: small(shown) } };
 	known.set(profile, texts);
 	return texts;
 }
@@ -125,8 +127,10 @@ function nameTerm(profile: Profile, word: string): NameTerm | string {
 	}
 	const from = capital ? texts : texts.lower;
 	const text = capital ? wanted : wanted.toLowerCase();
+	// A plain word is looked for in what rows show: the name, and the file as it is shortened there.
 	const list = prefix === 'file' ? from.files : prefix === 'mod' ? from.modules : from.names;
-	for (let f = 0; f < n; f++) if (list[f].includes(text)) funcs[f] = 1;
+	const second = prefix ? null : from.shown;
+	for (let f = 0; f < n; f++) if (list[f].includes(text) || second?.[f].includes(text)) funcs[f] = 1;
 	return { funcs };
 }
 

@@ -168,13 +168,50 @@ function recursive(rows: RowTable, from: number, func: number, ident: Int32Array
 	return -1;
 }
 
-/** Adds weights below `head`. `single`: the outermost frame becomes the root, so it is never removed. */
-function addNodes(making: Making, weights: Weights, head: number, thread: number, single: boolean, base: boolean): void {
+/**
+ * Nodes in order of the depth that their rows will have, so that a row is complete before those below it are made.
+ * `dissolves`: the node has no row of its own.
+ */
+function byDepth(profile: Profile, touched: Int32Array, focus: Focus | null, dissolves: (node: number, outermost: boolean) => boolean): Int32Array {
+	const { parent } = profile.nodes;
+	const depth = new Int32Array(profile.nodes.n);
+	let deepest = 0;
+	let size = 0;
+	for (let i = 0; i < touched.length; i++) {
+		const node = touched[i];
+		if (focus && !focus.inside[node]) continue;
+		const outermost = focus ? focus.starts[node] === 1 : parent[node] < 0;
+		const above = outermost ? 0 : depth[parent[node]];
+		depth[node] = dissolves(node, outermost) ? above : above + 1;
+		if (depth[node] > deepest) deepest = depth[node];
+		size++;
+	}
+	const begin = new Int32Array(deepest + 2);
+	for (let i = 0; i < touched.length; i++) if (!focus || focus.inside[touched[i]]) begin[depth[touched[i]] + 1]++;
+	for (let level = 0; level <= deepest; level++) begin[level + 1] += begin[level];
+	const out = new Int32Array(size);
+	for (let i = 0; i < touched.length; i++) if (!focus || focus.inside[touched[i]]) out[begin[depth[touched[i]]]++] = touched[i];
+	return out;
+}
+
+/**
+ * Adds weights below `head`. `single`: the outermost frame becomes the root, so it is never removed. `least`:
+ * microseconds below which a row will be removed with all below it, so these get no rows and their time is put into
+ * it at once; 0 when that is not known, or when a row may get more from elsewhere.
+ */
+function addNodes(making: Making, weights: Weights, head: number, thread: number, single: boolean, base: boolean, least: number): void {
 	const { profile, filters, rows, places, ident, gone, focus, rowOf, several, names } = making;
 	const { nodes, funcs } = profile;
 	const touched = weights.touched();
 	const selfIdent = funcs.ident[funcs.self];
-	const subtree = several.length ? weights.self.slice() : null;
+	const dissolves = (node: number, outermost: boolean): boolean => {
+		const f = nodes.func[node];
+		return funcs.ident[f] === selfIdent || (gone !== null && gone[f] === 1 && !(single && outermost));
+	};
+	const order = least > 0 ? byDepth(profile, touched, focus, dissolves) : touched;
+	let whole = new Float64Array(least > 0 ? 1 << 16 : 0); // per row made here: time of it and all below
+	const begin = rows.n;
+	const subtree = several.length || least > 0 ? weights.self.slice() : null;
 	if (subtree)
 		for (let i = touched.length - 1; i >= 0; i--) {
 			const up = nodes.parent[touched[i]];
@@ -197,8 +234,8 @@ function addNodes(making: Making, weights: Weights, head: number, thread: number
 			rows.since[row] = weights.first[at];
 		}
 	};
-	for (let i = 0; i < touched.length; i++) {
-		const node = touched[i];
+	for (let i = 0; i < order.length; i++) {
+		const node = order[i];
 		const f = nodes.func[node];
 		const up = nodes.parent[node];
 		let above = up < 0 ? head : rowOf[up];
@@ -211,11 +248,19 @@ function addNodes(making: Making, weights: Weights, head: number, thread: number
 			}
 		}
 		let row: number;
-		if (funcs.ident[f] === selfIdent) row = above;
-		else if (gone && gone[f] && !(single && outermost)) row = above;
+		if (dissolves(node, outermost)) row = above;
+		else if (least > 0 && above >= begin && whole[above - begin] < least) row = above;
 		else {
 			row = filters.mergeRecursion ? recursive(rows, above, f, ident) : -1;
 			if (row < 0) row = rows.below(above, places.node(node), f, filters.mergeLines ? 0 : nodes.line[node], node, thread);
+			if (least > 0 && subtree) {
+				if (row - begin >= whole.length) {
+					const larger = new Float64Array(whole.length * 4);
+					larger.set(whole);
+					whole = larger;
+				}
+				whole[row - begin] += subtree[node];
+			}
 			if (subtree && several[f] && !base) {
 				const key = row * funcs.n + f;
 				names.set(key, (names.get(key) ?? 0) + subtree[node]);
@@ -355,7 +400,7 @@ function finish(profile: Profile, rows: RowTable, filters: Filters, totalTime: n
 		if (members.length < 3) continue;
 		const list = Int32Array.from(members, (row) => numbers[row]);
 		for (const row of list) group[row] = tree.groups.length;
-		tree.groups.push(groupOf(list[0], list, librariesOf(profile, func, self, list)));
+		tree.groups.push(groupOf(profile, func, list, librariesOf(profile, func, self, list)));
 	}
 	return { tree, order, rows };
 }
@@ -453,6 +498,9 @@ export function build(profile: Profile, scope: Scope, filters: Filters, compare:
 	const apart = !scope.merged && chosen.length > 1 && !focus && !compare;
 	const heads = new Set<number>(); // outermost frames as they were recorded
 	let bare = 0; // samples without any frame
+	let before = 0; // microseconds
+	// With room for rounding: what is a hair too small is made and then removed by the exact rule.
+	const smallest = compare || filters.mergeRecursion ? 0 : filters.threshold * 0.999;
 	if (apart) {
 		const processes = severalProcesses(profile);
 		for (const i of chosen) {
@@ -474,7 +522,9 @@ export function build(profile: Profile, scope: Scope, filters: Filters, compare:
 				for (const node of touched) if (nodes.parent[node] < 0) heads.add(funcs.ident[nodes.func[node]]);
 				if (weights.seen[nodes.n] !== Infinity) bare += 2;
 			}
-			addNodes(making, weights, head, i, false, false);
+			// What all threads have is not less than what those before had: rows too small for that are too small.
+			for (const node of touched) before += weights.self[node];
+			addNodes(making, weights, head, i, false, false, funcs.kind[thread.func] === KIND.THREAD ? before * smallest : 0);
 		}
 	} else {
 		for (const i of chosen) weights.add(all[i], scope.range, keep);
@@ -492,18 +542,18 @@ export function build(profile: Profile, scope: Scope, filters: Filters, compare:
 			bare = 0;
 			single = false;
 		}
-		addNodes(making, weights, head, one ? chosen[0] : -1, single, false);
+		for (const node of weights.touched()) before += weights.self[node];
+		addNodes(making, weights, head, one ? chosen[0] : -1, single, false, before * smallest);
 		if (compare) {
 			weights.clear();
 			for (const i of compare.threads) if (profile.base![i]) weights.add(profile.base![i], compare.range, keep);
-			addNodes(making, weights, head, -1, single, true);
+			addNodes(making, weights, head, -1, single, true, 0);
 		}
 	}
 	nameRows(making);
 	const ownOfRoot = rows.seen[0] !== Infinity;
 	let own = 0;
 	for (let row = 0; row < rows.n; row++) own += rows.own[row];
-	// With room for rounding: what is a hair too small is made and then removed by the exact rule.
 	addSelfRows(profile, rows, compare ? 0 : own * filters.threshold * 0.999);
 	const totalTime = keep ? timeInScope(profile, scope) : own / MICRO;
 	const pick = (): number => {

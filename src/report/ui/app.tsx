@@ -4,7 +4,7 @@
 import './theme.css';
 import { Component, type ComponentChildren, type ComponentType, render } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { type Profile, decodeInSlices } from '../model/index';
+import { type Profile, decodeInSlices, prepare } from '../model/index';
 import { DiffView } from '../views/diff';
 import { FlameView } from '../views/flame';
 import { FunctionsView } from '../views/functions';
@@ -308,8 +308,13 @@ async function start(): Promise<void> {
 		const { patch, lost } = readLink(profile, location.hash, first);
 		first = { ...first, ...patch, notice: lost.length ? `Not in this report: ${lost.join(', ')}` : '' };
 		applyTheme(first.theme);
-		// The two things the first sight needs, each in a task of its own.
+		// What the first sight needs, each in a task of its own.
 		if (profile.threads.length) {
+			for (const thread of first.scope.threads) {
+				if (!profile.threads[thread]) continue;
+				prepare(profile, profile.threads[thread]);
+				await pause();
+			}
 			treeOf(profile, first.scope, first.filters);
 			await pause();
 			hotOf(profile, first.scope);

@@ -2,7 +2,7 @@
 // What was recorded, whether it can be trusted, and the verdict: computing, waiting, or held up.
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ComponentChildren } from 'preact';
-import type { Profile } from '../model/index';
+import type { Profile, Scope, Thread } from '../model/index';
 import { type States, statesOf } from './derived';
 import { decimals, duration, integer, percent, plural, wholePercent } from './format';
 import type { State } from './state';
@@ -30,13 +30,16 @@ function Command({ text }: { text: string }) {
 	);
 }
 
+const samplesOf = (thread: Thread): number => thread.count.reduce((sum, each) => sum + each, 0);
+
 /** What limits the trust in the figures; each says how much, never just that. */
 export function trust(profile: Profile): { text: string; warn: boolean }[] {
 	const { meta } = profile;
 	const out: { text: string; warn: boolean }[] = [];
-	const taken = meta.samples + meta.missed;
 	if (meta.missed > 0) {
-		const share = meta.missed / Math.max(1, taken);
+		// What is missed are instants, at which every thread would have been sampled.
+		const taken = profile.threads.reduce((most, thread) => Math.max(most, samplesOf(thread)), 0);
+		const share = meta.missed / Math.max(1, taken + meta.missed);
 		out.push({ text: `${plural(meta.missed, 'sample')} missed (${percent(share)})`, warn: share > 0.01 });
 	}
 	if (meta.lost > 0) {
@@ -96,15 +99,30 @@ export function partsOf(states: States): Part[] {
 	return parts.filter((part) => part.time > 0).sort((a, b) => b.time - a.time);
 }
 
+const partsByClock = (cpu: number, total: number): Part[] => [
+	{ name: 'on CPU', time: cpu, color: 1 },
+	{ name: 'not on CPU: waiting, or held up by the GIL', time: total - cpu, color: 2 },
+];
+
+const unknownStates = (profile: Profile, states: States): boolean => !profile.meta.has_states || states.unknown > 0.5 * states.total;
+
+/** Without states: how long the scope's threads computed by their own clocks, or the process by its; -1 unknown. */
+export function clocked(profile: Profile, scope: Scope, states: States): number {
+	if (scope.range || scope.base || !unknownStates(profile, states)) return -1;
+	let cpu = 0;
+	for (const index of scope.threads) cpu += profile.threads[index]?.cpu ?? 0;
+	if (!(cpu > 0)) cpu = profile.meta.cpu_time;
+	return cpu > 0 ? Math.min(cpu, states.total) : -1;
+}
+
 /** The answer in words. */
-export function verdict(profile: Profile, states: States): string {
+export function verdict(profile: Profile, scope: Scope, states: States): string {
 	if (!profile.meta.samples || states.total <= 0) return 'Nothing was sampled.';
 	const share = (value: number) => value / states.total;
-	if (!profile.meta.has_states || share(states.unknown) > 0.5) {
-		const cpu = profile.meta.duration > 0 ? profile.meta.cpu_time / profile.meta.duration : 0;
-		if (!(profile.meta.cpu_time > 0)) return 'Whether threads computed or waited was not recorded.';
-		const lead = cpu >= 0.8 ? 'Mostly computing' : cpu <= 0.4 ? 'Mostly waiting' : 'Computing and waiting';
-		return `${lead}: the process used ${wholePercent(cpu)} of one CPU (states of threads were not recorded).`;
+	if (unknownStates(profile, states)) {
+		const cpu = clocked(profile, scope, states);
+		if (cpu < 0) return 'Whether threads computed or waited is not known here.';
+		return share(cpu) >= 0.6 ? 'Mostly computing.' : share(cpu) <= 0.4 ? 'Mostly waiting, not computing.' : 'Computing and waiting in turn.';
 	}
 	const running = share(states.running);
 	const waiting = share(states.waiting);
@@ -124,7 +142,10 @@ interface HeaderProps {
 export function Header({ profile, state, children }: HeaderProps) {
 	const { meta } = profile;
 	const states = statesOf(profile, state.scope);
-	const parts = partsOf(states);
+	const cpu = clocked(profile, state.scope, states);
+	const byClock = cpu >= 0 && states.total > 0;
+	const parts = byClock ? partsByClock(cpu, states.total) : partsOf(states);
+	const shown = byClock || (meta.has_states && states.total > 0);
 	const problems = trust(profile);
 	const narrowed = state.scope.range !== null;
 	return (
@@ -140,16 +161,16 @@ export function Header({ profile, state, children }: HeaderProps) {
 			</div>
 			{meta.command && meta.command !== meta.program && meta.command !== `Program: ${meta.program}` && <Command text={meta.command} />}
 			<div class="verdict">
-				<strong>{verdict(profile, states)}</strong>
-				{meta.has_states && states.total > 0 && (
+				<strong>{verdict(profile, state.scope, states)}</strong>
+				{shown && (
 					<div class="states" aria-hidden="true">
 						{parts.map((part) => (
 							<span key={part.name} class={part.color === 2 ? 'waiting' : ''} style={{ width: `${(100 * part.time) / states.total}%`, backgroundColor: `var(--state-${part.color})` }} />
 						))}
 					</div>
 				)}
-				{meta.has_states && (
-					<ul class="legend">
+				{shown && (
+					<ul class="legend" title={byClock ? "By the threads' CPU clocks: states were not recorded" : undefined}>
 						{parts.map((part) => (
 							<li key={part.name} title={`${part.time.toFixed(3)} s of thread time${narrowed ? ' in the chosen range' : ''}`}>
 								<span class="swatch" style={{ backgroundColor: `var(--state-${part.color})` }} />

@@ -42,7 +42,7 @@ export function HotList({ profile, state, set }: ViewProps) {
 	return (
 		<section class="hot" aria-label={title}>
 			<h2>
-				{title} <span class="muted">self time{profile.meta.has_states ? ', waiting left out' : ''}</span>
+				{title} <span class="muted">self time{profile.meta.has_states || waits ? ', waiting left out' : ''}</span>
 			</h2>
 			{rows.length === 0 && <p class="muted">{waits ? 'No function computed: all time was spent waiting.' : 'No function took time.'}</p>}
 			<ol>

@@ -430,19 +430,3 @@ export class Tip {
 		this.element.remove();
 	}
 }
-
-/** Is the key meant for a text field, a menu or a dialog rather than for the view? */
-export function keysElsewhere(event: KeyboardEvent, root: Element): boolean {
-	const target = event.target instanceof Element ? event.target : null;
-	if (!target || target === document.body || target === document.documentElement || event.defaultPrevented) {
-		return event.defaultPrevented;
-	}
-	if (target.closest('input, select, textarea, [contenteditable], dialog, [role=menu], [role=dialog], [role=listbox]')) {
-		return true;
-	}
-	if (root.contains(target)) {
-		/* a button of the view's own tool bar keeps Enter and Space */
-		return !!target.closest('button, a') && (event.key === 'Enter' || event.key === ' ');
-	}
-	return /^(Arrow|Enter$|Home$|End$|Page| $)/.test(event.key);
-}

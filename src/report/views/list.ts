@@ -16,6 +16,7 @@ const OVERSCAN = 3;
 export class VirtualList {
 	count = 0;
 	rowHeight = 22;
+	width = 0; // read once a resize: asking while rows are filled would lay the page out for each
 	private readonly inner: HTMLElement;
 	private pool: HTMLElement[] = [];
 	private holds: number[] = []; // pool element -> row it shows, -1 none
@@ -79,6 +80,9 @@ export class VirtualList {
 	get first(): number {
 		return Math.max(0, Math.min(this.count - 1, Math.floor(this.top / this.rowHeight)));
 	}
+	get offset(): number {
+		return this.top;
+	}
 	get page(): number {
 		return Math.max(1, Math.floor(this.height / this.rowHeight) - 1);
 	}
@@ -92,7 +96,9 @@ export class VirtualList {
 	private measure(): void {
 		const row = parseFloat(getComputedStyle(document.documentElement).getPropertyValue('--row')) || 22;
 		const height = this.scroller.clientHeight;
-		if (row === this.rowHeight && height === this.height) return;
+		const width = this.scroller.clientWidth;
+		if (row === this.rowHeight && height === this.height && width === this.width) return;
+		this.width = width;
 		this.height = height;
 		this.rowHeight = row;
 		const wanted = Math.ceil(height / row) + 2 * OVERSCAN + 1;

@@ -2,7 +2,7 @@
 // One file with the time of every line. Without its text the lines are still listed, and the page says
 // why the text is not there.
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { functions, lines } from '../model/index';
+import { functions, lines, timeInScope } from '../model/index';
 import { type LineRow, type Link, location, path, type Profile, type Scope } from '../model/types';
 import { foundOf } from '../ui/derived';
 import { integer, percent, time, UNIT_SIGNS } from '../ui/format';
@@ -147,7 +147,7 @@ export function SourceView({ profile, state, set }: ViewProps) {
 		() => (func >= 0 ? listing(profile, state.scope, func, by) : { rows: [], most: 0, hot: [], at: new Map<number, number>() }),
 		[profile, state.scope, file, by],
 	);
-	const whole = useMemo(() => files.reduce((sum, row) => sum + row.self, 0), [files]);
+	const whole = useMemo(() => timeInScope(profile, state.scope), [profile, state.scope]);
 	const found = foundOf(profile, state.search);
 	const match = found && !found.empty ? found.funcs : null;
 	const live = useRef({ listed, by, match, current, state, whole, files, file });

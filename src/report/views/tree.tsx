@@ -179,7 +179,7 @@ class TreeBody {
 		const depth = listed.depth[index];
 		parts.index = index;
 		const shift = Math.min(depth, DEEP) * INDENT + Math.min(Math.max(depth - DEEP, 0), 60) * INDENT_DEEP;
-		parts.indent.style.width = `${Math.min(shift, this.scroller.clientWidth * 0.4)}px`;
+		parts.indent.style.width = `${Math.min(shift, (this.list?.width ?? 0) * 0.4)}px`;
 		const selected = index === this.active;
 		if (!sticky) {
 			element.tabIndex = selected ? 0 : -1;
@@ -254,7 +254,7 @@ class TreeBody {
 			for (let above = parent[seen]; above >= 0 && chain.length < STICKY; above = parent[above]) if (above < first + count) chain.unshift(above);
 			if (chain.length >= count) break;
 		}
-		if (!this.list || (first === 0 && this.scroller.scrollTop < 1)) chain.length = 0;
+		if (!this.list || (first === 0 && this.list.offset < 1)) chain.length = 0;
 		const shown = chain.slice(-Math.max(count, 0));
 		if (count <= 0) shown.length = 0;
 		this.stuck = shown.length;
@@ -330,6 +330,7 @@ export function TreeView({ profile, state, set }: ViewProps) {
 		const fresh = own.tree === undefined;
 		const focused = own.hasFocus;
 		own.show(tree, state, kept);
+		if (fresh && kept.top > 0) scroller.current!.scrollTop = kept.top;
 		const chosen = state.selection;
 		if (chosen && own.listed.n) {
 			const now = own.rowAt(own.active);

@@ -4,7 +4,8 @@
 // which other load on the machine does not change; what the clock said is printed beside it.
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { reference, SIZES } from '../gen.mjs';
 import { frames, open, settle, write } from './lib.mjs';
 
@@ -32,7 +33,10 @@ async function busy(page) {
 }
 
 async function measure(browser, size) {
-	const address = write(reference(SIZES[size]));
+	// PYI_REPORT_PAGES: a folder with S.html, M.html and L.html that C has written; else the payload is made here, and
+	// its columns are not as short as C's.
+	const written = process.env.PYI_REPORT_PAGES && join(process.env.PYI_REPORT_PAGES, `${size}.html`);
+	const address = written ? pathToFileURL(written).href : write(reference(SIZES[size]));
 	const bytes = statSync(fileURLToPath(address)).size;
 	const { page, trouble, context, close } = await open(browser, 'about:blank', { bypassCSP: true });
 	const cdp = await context.newCDPSession(page);
@@ -111,7 +115,7 @@ async function measure(browser, size) {
 	const limits = LIMITS[size];
 	const over = [];
 	const check = (name, value, limit, slack = SLACK) => value > limit * slack && over.push(`${name} ${value.toFixed(1)} > ${limit} x ${slack}`);
-	check('bytes', result.bytes, limits.bytes, 1);
+	if (written) check('bytes', result.bytes, limits.bytes, 1);
 	check('elements', result.elements, 1500, 1);
 	check('heap MB', result.heap, limits.heap);
 	check('first paint ms', result.paint, limits.paint);
@@ -121,7 +125,7 @@ async function measure(browser, size) {
 	check('scroll ms', result.scroll, limits.scroll);
 	for (const name of ['flameZoom', 'flamePan', 'timelineZoom', 'timelinePan']) check(`${name} ms`, result[name], limits.frame);
 	const text = Object.entries(result).map(([name, value]) => `${name} ${value >= 1e5 ? `${(value / 1e6).toFixed(2)} MB` : value.toFixed(1)}${name in seen ? ` (${name === 'paint' ? 'wall' : 'p95'} ${seen[name].toFixed(0)})` : ''}`);
-	const note = `${size}: ${text.join(', ')}`;
+	const note = `${size}${written ? '' : ' (payload made by the test)'}: ${text.join(', ')}`;
 	assert.deepEqual(over, [], note);
 	return note;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Pages for browser tests, and a browser without network to open them in. A page is the committed bundle
-// (or PYI_REPORT_BUNDLE, a folder of `build.mjs --dev`) around a payload, in the skeleton that the C
-// program writes.
+// Pages for browser tests, and a browser without network to open them in. A page is one that the C program
+// wrote, as it is or with another payload, title and summary in it (with PYI_REPORT_BUNDLE, a folder of
+// `build.mjs --dev`, the script and the style are that bundle's).
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,14 +12,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const HERE = dirname(fileURLToPath(import.meta.url));
 export const ROOT = join(HERE, '../../..');
-const BUNDLE = process.env.PYI_REPORT_BUNDLE || join(ROOT, 'src/report/dist');
+const BUNDLE = process.env.PYI_REPORT_BUNDLE;
+const PROGRAM = process.env.PYI_PROGRAM || join(ROOT, 'build/pyinstrument');
+const SESSIONS = join(ROOT, 'fixtures/sessions');
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const folder = mkdtempSync(join(tmpdir(), 'pyi-report-'));
 
 /** Why the tests cannot run here, or null. */
 export function missing() {
 	if (!existsSync(CHROMIUM)) return `${CHROMIUM} is not here`;
-	if (!existsSync(join(BUNDLE, 'report.js'))) return 'src/report/dist is not built: make report-bundle';
+	if (!existsSync(PROGRAM)) return `${PROGRAM} is not built: make`;
 	try {
 		playwright();
 	} catch {
@@ -40,28 +43,46 @@ const sha = (bytes) => createHash('sha256').update(bytes).digest('base64');
 const html = (text) => text.replace(/[&<>]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 let pages = 0;
 
+/** Runs the program; what it prints. */
+export function run(...words) {
+	return execFileSync(PROGRAM, words, { env: { PATH: process.env.PATH, HOME: folder }, maxBuffer: 1 << 28, timeout: 60_000, stdio: ['ignore', 'pipe', 'inherit'] }).toString();
+}
+
+/** Writes text into a file of its own; its path. */
+export function save(text, ending) {
+	const file = join(folder, `${pages++}${ending}`);
+	writeFileSync(file, text);
+	return file;
+}
+
+/** Address of the page that the program makes of a session, a file; `options` are the program's. */
+export const made = (session, ...options) => pathToFileURL(save(run('--load', session, '-r', 'html', ...options), '.html')).href;
+
+/** The text of a page in five parts, between which title, summary and payload go; its policy is in the first. */
+let frame = null;
+function parts() {
+	if (frame) return frame;
+	const page = run('--load', join(SESSIONS, 'one.pyisession'), '-r', 'html');
+	const cut = /^(.*<title>).*?(<\/title>.*<pre id="static">).*?(<\/pre><script type="application\/json" id="session">).*?(<\/script><script>.*)$/s.exec(page);
+	frame = cut.slice(1);
+	if (BUNDLE) {
+		const script = readFileSync(join(BUNDLE, 'report.js'), 'utf8');
+		const style = readFileSync(join(BUNDLE, 'report.css'), 'utf8');
+		frame = frame.map((part) => part.replace(/script-src [^;]*; style-src [^;]*;/, `script-src 'sha256-${sha(script)}'; style-src 'sha256-${sha(style)}';`));
+		frame = frame.map((part) => part.replace(/<style>.*<\/style>/s, () => `<style>${style}</style>`).replace(/<\/script><script>.*$/s, () => `</script><script>${script}</script></body></html>`));
+	}
+	return frame;
+}
+
 /** Writes a page; gives its address. `raw` leaves the JSON unescaped, to prove that the policy holds alone. */
 export function write(payload, { raw = false, summary = 'Recorded: nothing to see without scripts', policy = true } = {}) {
-	const script = readFileSync(join(BUNDLE, 'report.js'));
-	const style = readFileSync(join(BUNDLE, 'report.css'));
-	const rules = `default-src 'none'; script-src 'sha256-${sha(script)}'; style-src 'sha256-${sha(style)}'; img-src data: blob:; base-uri 'none'; form-action 'none'`;
 	let json = typeof payload === 'string' ? payload : JSON.stringify(payload);
 	if (!raw) json = json.replace(/[<>&\u2028\u2029]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
 	const title = typeof payload === 'string' ? 'page' : payload.strings[payload.meta.title] ?? String(payload.meta.title);
-	const text = [
-		'<!doctype html><html lang="en"><head><meta charset="utf-8">',
-		policy ? `<meta http-equiv="Content-Security-Policy" content="${rules}">` : '',
-		`<title>${html(title)}</title><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><style>`,
-		style,
-		`</style></head><body><div id="app"></div><pre id="static">${html(summary)}</pre><script type="application/json" id="session">`,
-		json,
-		'</script><script>',
-		script,
-		'</script></body></html>',
-	];
-	const file = join(folder, `page-${pages++}.html`);
-	writeFileSync(file, text.join(''));
-	return pathToFileURL(file).href;
+	const [head, ...rest] = parts();
+	const between = [html(title), html(summary), json];
+	const kept = policy ? head : head.replace(/<meta http-equiv="Content-Security-Policy"[^>]*>/, '');
+	return pathToFileURL(save([kept, ...rest.flatMap((part, i) => [between[i], part])].join(''), '.html')).href;
 }
 
 /** A page that is open and drawn, with what went wrong in it. */

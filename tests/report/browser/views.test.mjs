@@ -8,7 +8,7 @@ const ROW = 18;
 
 export async function ready(browser, data, options = {}) {
 	const opened = await open(browser, write(data), options);
-	await opened.page.waitForSelector('[role="tab"], .empty', { timeout: 60_000 });
+	await opened.page.waitForSelector('[role="tab"], .empty', { state: 'attached', timeout: 60_000 });
 	await settle(opened.page);
 	return opened;
 }
@@ -38,7 +38,10 @@ const pixel = (page, x, y) =>
 	);
 const variable = (page, name) => page.evaluate((name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim().toLowerCase(), name);
 const box = (page) => page.locator('canvas.surface').first().boundingBox();
-const focused = (page) => page.evaluate(() => document.getElementById(document.querySelector('.view [role="application"]').getAttribute('aria-activedescendant'))?.textContent ?? '');
+const focused = async (page) => {
+	await settle(page);
+	return page.evaluate(() => document.getElementById(document.querySelector('.view [role="application"]').getAttribute('aria-activedescendant'))?.textContent ?? '');
+};
 
 async function flame(browser) {
 	/* one thread: <module> 1.0 > run 0.8 (to_csv 0.5, dumps 0.2), wait 0.2 */

@@ -34,6 +34,9 @@ test('the search language', () => {
 	assert.equal(names('run'), 'Report.run');
 	assert.equal(names('report.RUN'), '');
 	assert.equal(names('json'), 'JSON_dumps');
+	assert.equal(names('shop.py'), 'Report.run main');
+	assert.equal(names('CSV.py'), '');
+	assert.equal(names('csv.py'), 'writerow');
 	assert.equal(names('Json'), '');
 	assert.equal(names('re:^w'), 'wait writerow');
 	assert.equal(names('file:shop.py'), 'Report.run main');
@@ -87,6 +90,24 @@ test('hot functions leave waiting out; waiting has its own line', () => {
 	assert.ok(Math.abs(hot.waiting.total - 4) < 1e-9);
 	assert.equal(profile.funcs.label(hot.waiting.func), 'main');
 	assert.equal(hot.waiting.line, 5);
+});
+
+test('built-in functions that wait are no work, whatever state was seen; time in the GIL\'s queue is not theirs', () => {
+	for (const states of [true, false]) {
+		const tables = new Tables();
+		const f = (name, path, more) => tables.func({ name, path, line: 1, short: path, ...more });
+		const root = tables.node(-1, f('main', '/srv/a.py', { flags: 1 }), 3);
+		const sleep = tables.node(root, f('sleep', '<built-in>', { kind: 3, line: 0 }), 0);
+		const work = tables.node(root, f('pow', '<built-in>', { kind: 3, line: 0 }), 0);
+		const run = (node, us, state) => ({ node, us, count: us / 1000, ...(states ? { state } : {}) });
+		const thread = lane({ func: f('MainThread', '<thread>', { kind: 7 }), name: tables.text('MainThread') }, [run(sleep, 2e6, 2), run(work, 3e6, 1), run(sleep, 1e6, 1), run(sleep, 5e5, 3)]);
+		const profile = toProfile(payload(tables, { stem: 0, duration: 6.5 }, [{ command: 0, func: 0 }], [thread]));
+		const hot = model.hot(profile, scopeOf(profile));
+		const times = Object.fromEntries(hot.functions.map((row) => [profile.funcs.label(row.func), row.self]));
+		assert.deepEqual(times, states ? { pow: 3, sleep: 0.5 } : { pow: 3 });
+		assert.equal(hot.waiting.total, states ? 3 : 3.5);
+		assert.equal(profile.funcs.label(hot.waiting.func), 'sleep');
+	}
 });
 
 test('timeline: boxes cover exactly what ran, at every zoom, and never a gap', () => {
