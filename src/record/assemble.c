@@ -33,12 +33,12 @@ static int order_tracks(struct assembly *assembly, struct pyi_error *err)
         return pyi_error_nomem(err);
     const struct pyi_track *first = NULL;
     for (size_t i = 0; i < recorder->track_count && !first; i++)
-        if (recorder->tracks[i]->is_main && recorder->tracks[i]->count)
+        if (recorder->tracks[i]->is_main && recorder->tracks[i]->lane.count)
             first = recorder->tracks[i];
     if (first)
         assembly->order[assembly->count++] = first;
     for (size_t i = 0; i < recorder->track_count; i++)
-        if (recorder->tracks[i] != first && recorder->tracks[i]->count)
+        if (recorder->tracks[i] != first && recorder->tracks[i]->lane.count)
             assembly->order[assembly->count++] = recorder->tracks[i];
     return 0;
 }
@@ -131,20 +131,22 @@ static int fold(struct assembly *assembly, struct pyi_error *err)
     int code = fold_stacks(assembly, err);
     if (code || !assembly->folded || assembly->session != recorder->session)
         return code;
-    for (size_t i = 0; i < recorder->track_count; i++)
-        pyi_track_fold(recorder->tracks[i], assembly->folded);
+    for (size_t i = 0; i < recorder->track_count && !code; i++)
+        if (!pyi_lane_map(&recorder->tracks[i]->lane, assembly->folded))
+            code = pyi_error_nomem(err);
     free(assembly->folded);
     assembly->folded = NULL;
-    return 0;
+    return code;
 }
 
 static int write_records(struct assembly *assembly, struct pyi_error *err)
 {
     for (size_t i = 0; i < assembly->count; i++) {
-        const struct pyi_track *track = assembly->order[i];
-        for (size_t record = 0; record < track->count; record++) {
-            uint32_t stack = shown_stack(assembly, track->slots[record].stack);
-            double seconds = (double)pyi_track_time(track, record) / 1e9;
+        struct pyi_lane_cursor cursor = {0};
+        struct pyi_lane_item item;
+        while (pyi_lane_next(&assembly->order[i]->lane, &cursor, &item, NULL)) {
+            uint32_t stack = shown_stack(assembly, item.stack);
+            double seconds = (double)item.time / 1e9;
             int code = pyi_session_add_record(assembly->session,
                                               assembly->stacks ? assembly->stacks[stack] : stack,
                                               (struct pyi_number){.value = seconds}, err);
@@ -223,10 +225,16 @@ static int find_common(const struct assembly *assembly, struct common *common,
     uint32_t top = assembly->recorder->ledger.top_stack;
     uint32_t *path = NULL;
     size_t capacity = 0;
-    int code = common_begin(common, shown_stack(assembly, track->slots[0].stack), top, err);
-    for (size_t i = 0; i < track->count && !code; i++)
-        code =
-            common_add(common, shown_stack(assembly, track->slots[i].stack), &path, &capacity, err);
+    struct pyi_lane_cursor cursor = {0};
+    struct pyi_lane_item item;
+    int code = 0;
+    while (!code && pyi_lane_next(&track->lane, &cursor, &item, NULL)) {
+        uint32_t stack = shown_stack(assembly, item.stack);
+        if (cursor.index == 1)
+            code = common_begin(common, stack, top, err);
+        if (!code)
+            code = common_add(common, stack, &path, &capacity, err);
+    }
     free(path);
     return code;
 }
@@ -337,18 +345,26 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
 static bool is_idle(const struct pyi_track *track)
 {
-    for (size_t i = 1; i < track->count; i++)
-        if (track->slots[i].stack != track->slots[0].stack)
+    if (track->is_main || !track->lane.count || track->cpu_start < 0 || track->cpu_end < 0 ||
+        track->cpu_end > track->cpu_start)
+        return false;
+    struct pyi_lane_cursor cursor = {0};
+    struct pyi_lane_item item;
+    uint32_t first = 0;
+    while (pyi_lane_next(&track->lane, &cursor, &item, NULL)) {
+        if (cursor.index == 1)
+            first = item.stack;
+        else if (item.stack != first)
             return false;
-    return !track->is_main && track->count > 0 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
-           track->cpu_end <= track->cpu_start;
+    }
+    return true;
 }
 
 static size_t count_leaps(const struct assembly *assembly)
 {
     size_t count = 0;
     for (size_t i = 0; i < assembly->count; i++)
-        count += assembly->order[i]->leap_count;
+        count += assembly->order[i]->lane.jump_count;
     return count;
 }
 
@@ -356,7 +372,7 @@ static size_t count_states(const struct assembly *assembly)
 {
     size_t count = 0;
     for (size_t i = 0; i < assembly->count; i++)
-        count += assembly->order[i]->state_count;
+        count += assembly->order[i]->lane.run_count;
     return count;
 }
 
@@ -368,15 +384,16 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
     uint64_t first = 0;
     for (size_t i = 0; i < assembly->count; i++) {
         const struct pyi_track *track = assembly->order[i];
-        for (size_t j = 0; j < track->leap_count; j++)
+        size_t jump_count = track->lane.jump_count - track->lane.parted;
+        for (size_t j = 0; j < jump_count; j++)
             jumps[j] = (struct pyi_attach_jump){
-                .record = track->leaps[j].record,
-                .seconds = seconds_between(started, track->leaps[j].begin),
+                .record = track->lane.jumps[j].record,
+                .seconds = seconds_between(started, track->lane.jumps[j].begin),
             };
-        for (size_t j = 0; j < track->state_count; j++)
+        for (size_t j = 0; j < track->lane.run_count; j++)
             states[j] = (struct pyi_attach_state){
-                .records = track->states[j].records,
-                .code = (enum pyi_state)track->states[j].code,
+                .records = pyi_lane_run_records(track->lane.runs[j]),
+                .code = pyi_lane_run_state(track->lane.runs[j]),
             };
         threads[i] = (struct pyi_attach_thread){
             .process = track->process,
@@ -385,18 +402,18 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .tid = track->tid,
             .start = seconds_between(started, track->start),
             .first = first,
-            .records = track->count,
+            .records = track->lane.count,
             .samples = track->samples,
             .idle = is_idle(track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
-            .jump_count = track->leap_count,
+            .jump_count = jump_count,
             .states = states,
-            .state_count = track->state_count,
+            .state_count = track->lane.run_count,
         };
-        states += track->state_count;
-        jumps += track->leap_count;
-        first += track->count;
+        states += track->lane.run_count;
+        jumps += jump_count;
+        first += track->lane.count;
     }
 }
 

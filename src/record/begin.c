@@ -225,6 +225,7 @@ static void begin_process(struct pyi_recorder *recorder, uint64_t now)
 static int begin_recording(struct pyi_recorder *recorder, const struct pyi_round *round,
                            uint64_t now, struct pyi_error *err)
 {
+    now = pyi_recorder_grain(recorder, now);
     begin_process(recorder, now);
     if (!recorder->recording) {
         recorder->recording = true;

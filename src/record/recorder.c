@@ -358,13 +358,13 @@ static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
     while (recorder->end == PYI_END_NONE) {
         wait_until(recorder, recorder->pace.next < limit ? recorder->pace.next : limit);
         bool stopped = pyi_clock_stopped(clock);
-        uint64_t now = clock->now(clock);
+        uint64_t exact = clock->now(clock), now = pyi_recorder_grain(recorder, exact);
         int code = tick(recorder, now, err);
         if (code)
             return code;
         if (recorder->end != PYI_END_NONE)
             break;
-        if (stopped || now >= limit) {
+        if (stopped || exact >= limit) {
             pyi_recorder_finish(recorder, stopped ? PYI_END_STOPPED : PYI_END_DURATION, -1, now);
             break;
         }
