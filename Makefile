@@ -40,9 +40,9 @@ else
 BUILD ?= build
 endif
 
-PKGS := libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib
+PKGS := libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib liblzma
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDLIBS := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+LDLIBS := -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null) -liberty -lm -lpthread
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I. -Iinclude -I$(BUILD) \
 	$(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
 
@@ -93,6 +93,7 @@ $(BUILD)/libpyinstrument.a: $(LIB_OBJ)
 
 $(BUILD)/libpyinstrument.so: $(LIB_OBJ)
 	$(call say,LINK)$(CC) $(SANFLAGS) -shared -Wl,-soname,libpyinstrument.so.$(SOVERSION) $(if $(SAN),,-Wl,-z$(comma)defs) \
+		-Wl,--exclude-libs,ALL \
 		-o $@ $^ $(LDFLAGS) $(LDLIBS)
 comma := ,
 
@@ -105,8 +106,8 @@ $(BUILD)/pyinstrument.pc:
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
 		'Name: pyinstrument' 'Description: sampling profiler for running CPython programs' \
-		'Version: $(VERSION)' 'Requires.private: libelf libcjson libbsd libunwind libpcre2-8 zlib' \
-		'Libs: -L$${libdir} -lpyinstrument' 'Libs.private: -lm -lpthread' \
+		'Version: $(VERSION)' 'Requires.private: libelf libcjson libbsd libunwind libpcre2-8 zlib liblzma' \
+		'Libs: -L$${libdir} -lpyinstrument' 'Libs.private: -liberty -lm -lpthread' \
 		'Cflags: -I$${includedir}' > $@
 
 # ---- tests ----------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
  * attach.h - all that the rest of the program may know of a target process.
  *
  * Open a target, make one round after the other (each gives one stack per selected thread as
- * it stood at that moment), close it. Nothing here stops the target or writes to it. Stacks
- * are facts: what they mean (time, sessions, trees) is decided elsewhere.
+ * it stood at that moment), close it. Nothing here writes to the target, and it is stopped
+ * only when the options say so. Stacks are facts: what they mean (time, sessions, trees) is decided elsewhere.
  */
 #ifndef PYI_ATTACH_H
 #define PYI_ATTACH_H
@@ -34,6 +34,7 @@ struct pyi_stack_entry {
     uint32_t class_name; /* number for pyi_target_class_name(), 0 none */
     uint32_t edge;       /* 0: nothing speaks against the call from the entry below; else not proven
                             yet: number for pyi_target_edge_proven() */
+    bool native; /* a C function by its own frame, its file a library: only with PYI_STOP_NATIVE */
 };
 
 /** One Python thread state, known from its first sight until the target is closed. */
@@ -95,6 +96,13 @@ struct pyi_target_stats {
     uint64_t code_misses;  /* code objects read anew */
     uint64_t code_reused;  /* addresses found to hold another code object than before */
     uint64_t probes;       /* reads of /proc for the states of threads */
+    /* Only where threads are stopped for their samples: */
+    uint64_t stops;        /* times a thread was stopped */
+    double stopped;        /* seconds threads were stopped, all together */
+    double stopping_cpu;   /* CPU seconds of the thread of ours that stops them */
+    uint64_t stop_late;    /* a thread did not stop in time */
+    uint64_t stop_traced;  /* another tracer was there */
+    uint64_t stop_refused; /* the kernel would not have it */
 };
 
 struct pyi_target_options {
@@ -113,6 +121,7 @@ struct pyi_target_options {
     bool no_gc;       /* do not tell when the garbage collector runs */
     bool exceptions;  /* look whether an exception is active, 3.11+ */
     size_t max_depth; /* frames per stack, the bottom is cut beyond; 0: 200,000 */
+    enum pyi_stop_mode stop; /* without effect on images */
 };
 
 /** What was found at open. Texts are borrowed until close. */

@@ -616,6 +616,13 @@ static int open_any(const char *proc, pid_t pid, struct pyi_memory *memory,
     return open_checked(file->path, memory, maps, file);
 }
 
+int pyi_elf_open_file(const char *proc, pid_t pid, struct pyi_memory *memory,
+                      const struct pyi_maps *maps, const struct pyi_mapped_file *file)
+{
+    const char *how;
+    return open_any(proc, pid, memory, maps, file, &how);
+}
+
 int pyi_elf_open_mapped(const char *proc, pid_t pid, struct pyi_memory *memory,
                         const struct pyi_maps *maps, const struct pyi_mapped_file *file,
                         struct pyi_elf **out, const char **how, struct pyi_error *err)

@@ -36,6 +36,9 @@ int pyi_elf_open_mapped(const char *proc, pid_t pid, struct pyi_memory *memory,
                         const struct pyi_maps *maps, const struct pyi_mapped_file *file,
                         struct pyi_elf **out, const char **how,
                         struct pyi_error *err) PYI_MUST_CHECK;
+/** Only the file, opened the same ways; -1 when nothing leads to it. The caller closes it. */
+int pyi_elf_open_file(const char *proc, pid_t pid, struct pyi_memory *memory,
+                      const struct pyi_maps *maps, const struct pyi_mapped_file *file);
 void pyi_elf_close(struct pyi_elf *elf);
 
 /** Kind of the program behind an open descriptor. Errors: FORMAT, OS. */

@@ -35,6 +35,8 @@ static int open_steps(struct pyi_target *target, struct pyi_error *err)
         code = pyi_open_python(target, deadline, err);
     if (code == 0)
         code = pyi_open_info(target, err);
+    if (code == 0 && target->options.stop != PYI_STOP_NEVER)
+        code = pyi_halt_open(target, &target->halt, err);
     pyi_maps_deinit(&target->maps);
     return code;
 }
@@ -93,6 +95,7 @@ void pyi_target_close(struct pyi_target *target)
 {
     if (!target)
         return;
+    pyi_halt_close(target->halt);
     pyi_cpython_close(target->python);
     pyi_facts_free(target->facts);
     pyi_sched_free(target->state);
@@ -132,6 +135,7 @@ void pyi_target_stats(const struct pyi_target *target, struct pyi_target_stats *
                                      .bytes_read = target->memory->bytes,
                                      .probes = pyi_sched_probes(target->state)};
     pyi_cpython_stats(target->python, out);
+    pyi_halt_stats(target->halt, out);
 }
 
 double pyi_target_thread_cpu(struct pyi_target *target, const struct pyi_thread *thread)
@@ -276,13 +280,19 @@ static bool change_reader(struct pyi_target *target)
     return true;
 }
 
+static int one_round(struct pyi_target *target, struct pyi_round *out, struct pyi_error *err)
+{
+    return target->halt ? pyi_halt_round(target->halt, out, err)
+                        : pyi_cpython_round(target->python, out, err);
+}
+
 int pyi_target_round(struct pyi_target *target, struct pyi_round *out, struct pyi_error *err)
 {
     struct pyi_round round = {0};
     struct pyi_error reason; /* not the caller's: what is unreadable may yet be no error */
-    int code = pyi_cpython_round(target->python, &round, &reason);
+    int code = one_round(target, &round, &reason);
     if (code == PYI_E_GONE && change_reader(target))
-        code = pyi_cpython_round(target->python, &round, &reason);
+        code = one_round(target, &round, &reason);
     target->rounds++;
     if (code == 0 && !target->image)
         code = look(target, &round, &reason);

@@ -8,6 +8,7 @@
 #include "attach/attach.h"
 #include "attach/cpython/cpython.h"
 #include "attach/facts.h"
+#include "attach/halt.h"
 #include "attach/maps.h"
 #include "attach/memory/memory_image.h"
 #include "attach/process.h"
@@ -30,6 +31,7 @@ struct pyi_target {
     struct pyi_thread_facts functions;
     struct pyi_cpython *python;
     struct pyi_sched *state;
+    struct pyi_halt *halt;               /* NULL: nothing is stopped */
     const struct pyi_image_facts *image; /* NULL: a live process */
     struct pyi_target_info info;
     struct pyi_sysinfo sysinfo; /* when sys could not be read in full */

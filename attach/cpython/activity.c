@@ -233,6 +233,8 @@ static bool has_exception(struct pyi_cpython *python, const struct pyi_tracked *
 {
     const struct pyi_layout *layout = &python->layout;
     uint8_t item[ITEM_SIZE];
+    if (!pyi_has_field(layout->tstate_current_exception) || !pyi_has_field(layout->tstate_exc_info))
+        return false;
     if (pyi_load_u64(state + layout->tstate_current_exception) != 0)
         return true;
     pyi_addr at = pyi_load_u64(state + layout->tstate_exc_info);
@@ -294,8 +296,7 @@ void pyi_cpython_gil(struct pyi_cpython *python, const struct pyi_thread *const 
     pyi_addr lock = 0, holder = 0, current = 0;
     /* 2.7, 3.6, Python/pystate.c: who holds the lock; what others wait on is file-local. */
     const bool old = python->runtime.current != 0;
-    const bool known =
-        old && pyi_object_word(python, python->runtime.current, &current, NULL) == 0;
+    const bool known = old && pyi_object_word(python, python->runtime.current, &current, NULL) == 0;
     for (size_t i = 0; i < count; i++) {
         out[i] = (struct pyi_gil_facts){0};
         if (threads[i]->index >= all->count)

@@ -150,6 +150,12 @@ int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtim
     return 0;
 }
 
+void pyi_cpython_stop_threads(struct pyi_cpython *python, const struct pyi_stopping *stopping)
+{
+    python->stopping = stopping;
+    python->repair = false;
+}
+
 void pyi_cpython_close(struct pyi_cpython *python)
 {
     if (python == NULL)

@@ -29,6 +29,40 @@ struct pyi_thread_facts {
     pid_t pid;
 };
 
+/** What runs at an address. One record per function; valid until close. */
+struct pyi_function {
+    struct pyi_text name; /* demangled; its start in the file, "0x1234", when it has no name */
+    struct pyi_text path; /* of the file, as the target sees it; "[vdso]", "[anonymous]" */
+    bool loop;            /* it runs Python frames: the interpreter's evaluation loop */
+    const struct pyi_code *code; /* the caller's, NULL at first */
+};
+
+struct pyi_native_frame {
+    uint64_t ip, sp;
+    struct pyi_function *function;
+};
+
+/** A native stack cut at the evaluation loops, whose frames are left out. Part 0 lies below all
+ *  Python frames, part i above the i-th run of them (1 is the outermost), each outermost first. */
+struct pyi_native_parts {
+    const struct pyi_native_frame *frames; /* all parts, one behind the other */
+    const size_t *ends;                    /* of each part, as an index into frames */
+    size_t count;                          /* parts: runs + 1 */
+};
+
+/** Taking each sample of a thread while it stands still. */
+struct pyi_stopping {
+    void *context;
+    /** Stops the thread, and copies what `native` will need. False: it cannot be had now. */
+    bool (*stop)(void *context, const struct pyi_thread *thread);
+    void (*resume)(void *context);
+    /** The native frames of the thread stopped last, given how many runs of Python frames it has.
+     *  Called after `resume`. NULL: only Python frames are wanted. Errors: NOMEM. */
+    int (*native)(void *context, size_t runs, struct pyi_native_parts *out, struct pyi_error *err);
+};
+/** Borrows `stopping`: from now on samples are exact, and need neither repair nor proof. */
+void pyi_cpython_stop_threads(struct pyi_cpython *python, const struct pyi_stopping *stopping);
+
 /** Borrowed pointers must outlive the object. Errors: VERSION (no layout), FORMAT (structures
  *  make no sense), FAULT, GONE, NOMEM. Reads the offsets, the interpreter list, nothing more. */
 int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtime,

@@ -40,6 +40,8 @@ void pyi_join_deinit(struct pyi_join *join)
 bool pyi_join_narrow(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr *from)
 {
     const struct pyi_join *join = &thread->join;
+    if (python->stopping != NULL)
+        return false; /* what a stopped thread holds is read as a whole */
     if (python->heap_frames) {
         *from = 0;
         return thread->last_count > 0 && !thread->last_truncated && !thread->lost &&

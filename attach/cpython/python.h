@@ -41,6 +41,7 @@ struct pyi_cpython {
     struct pyi_layout layout;
     struct pyi_target_options options;
     struct pyi_thread_facts facts;
+    const struct pyi_stopping *stopping; /* NULL: nothing is stopped */
     char source[128];
     int minor;               /* of Python 3; PYI_PYTHON_2 for 2.7 */
     bool heap_frames;        /* up to 3.10: a chain of frame objects */

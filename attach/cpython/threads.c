@@ -38,6 +38,7 @@ static void tracked_free(struct pyi_tracked *thread)
     free(thread->room);
     pyi_join_deinit(&thread->join);
     free(thread->entries);
+    free(thread->work);
     free(thread);
 }
 
@@ -78,7 +79,8 @@ int pyi_threads_plan(struct pyi_cpython *python, struct pyi_error *err)
         struct pyi_tracked *thread = threads->items[i];
         thread->planned = thread->shown.alive;
         if (thread->planned)
-            rc = pyi_frames_plan(python, thread, &python->copy, thread->selected, err);
+            rc = pyi_frames_plan(python, thread, &python->copy,
+                                 thread->selected && python->stopping == NULL, err);
     }
     return rc;
 }

@@ -81,7 +81,8 @@ struct pyi_tracked {
     bool from_shim;                  /* 3.12+: above the top frame stands an entry from C */
     const struct pyi_code *leaf;     /* C function the top frame is inside, NULL none */
     struct pyi_stack_entry *entries; /* outermost first, as delivered */
-    size_t depth, entry_capacity;
+    struct pyi_stack_entry *work;    /* with native frames: the next ones, being made */
+    size_t depth, entry_capacity, work_capacity;
     bool delivered, lost;
     bool moved; /* since the last stack that could be read */
 };

@@ -11,6 +11,7 @@
 #include "attach/cpython/verify.h"
 
 #include "attach/cpython/frames.h"
+#include "attach/cpython/deliver.h"
 #include "attach/leaf/leaf.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
@@ -541,54 +542,9 @@ static int read_again(struct pyi_cpython *python, struct pyi_tracked *thread, st
     return rc;
 }
 
-/* Writes the visible frames outermost first; the lowest ones, below the `fresh` topmost, were
- * delivered before. */
-static int deliver(const struct pyi_cpython *python, struct pyi_tracked *thread, size_t fresh,
-                   struct pyi_stack *out, struct pyi_error *err)
+static bool shows_native(const struct pyi_cpython *python)
 {
-    const struct pyi_frame *ground = fresh < thread->last_count ? &thread->last[fresh] : NULL;
-    size_t depth = ground != NULL ? ground->shown : 0, common = depth, old = thread->depth;
-    uint32_t edge = ground != NULL ? ground->owed : 0;
-    bool clean = ground == NULL || ground->clean, equal = true;
-    if (!pyi_array_reserve(&thread->entries, &thread->entry_capacity, depth + fresh + 2,
-                           sizeof(*thread->entries)))
-        return pyi_error_nomem(err);
-    out->verified = python->repair && clean;
-    for (size_t i = fresh + (thread->leaf != NULL); i > 0; i--) {
-        struct pyi_stack_entry entry = {.code = thread->leaf};
-        if (i > (thread->leaf != NULL)) {
-            struct pyi_frame *frame = &thread->last[i - 1 - (thread->leaf != NULL)];
-            if (edge == 0)
-                edge = frame->edge; /* of a frame that is not shown: counts for the next one */
-            clean &= frame->edge == 0;
-            frame->clean = clean;
-            frame->shown = (uint32_t)(depth + !frame->hidden);
-            frame->owed = frame->hidden ? edge : 0;
-            if (frame->hidden)
-                continue;
-            out->verified &= edge == 0;
-            entry = (struct pyi_stack_entry){.code = frame->entry->code,
-                                             .line = frame->line,
-                                             .class_name = frame->class_name,
-                                             .edge = edge};
-            edge = 0;
-        }
-        struct pyi_stack_entry *then = &thread->entries[depth];
-        equal &= depth < old && then->code == entry.code && then->line == entry.line &&
-                 then->class_name == entry.class_name;
-        common += equal && common == depth && then->edge == entry.edge;
-        *then = entry;
-        depth++;
-    }
-    bool same = thread->delivered && !thread->lost && equal && depth == old;
-    thread->depth = depth;
-    thread->delivered = true;
-    out->status = same ? PYI_STACK_SAME : PYI_STACK_NEW;
-    out->entries = thread->entries;
-    out->depth = depth;
-    out->common = common;
-    out->truncated = thread->truncated;
-    return 0;
+    return python->stopping != NULL && python->stopping->native != NULL;
 }
 
 /* Whether the marks hold in this build of the interpreter, watched all the time: where they do not,
@@ -629,41 +585,47 @@ static void trim_places(struct pyi_cpython *python, struct pyi_tracked *thread)
     pyi_places_trim(&thread->objects, python->round - PYI_FORGET_ROUNDS);
 }
 
-/* The walk was accepted: names what it calls, keeps it, and hands it out. `at`: the part of the last
+/* Whether the thread stands elsewhere than at its last sample: `fresh` frames are new or were looked at
+ * again, in the places of `gone` ones. */
+static bool has_moved(const struct pyi_tracked *thread, size_t fresh, size_t gone)
+{
+    const struct pyi_frame *top = thread->frames, *then = thread->last;
+    if (fresh != gone || fresh == 0)
+        return fresh != gone;
+    return top->address != then->address || top->code != then->code ||
+           top->instruction != then->instruction;
+}
+
+/* An accepted walk becomes what the next one stands on, and is handed out. `at`: the part of the last
  * stack it stands on. */
-static int accept(struct pyi_cpython *python, struct pyi_tracked *thread, size_t at,
-                  struct pyi_stack *out, struct pyi_error *err)
+static int keep(struct pyi_cpython *python, struct pyi_tracked *thread, size_t at,
+                struct pyi_stack *out, struct pyi_error *err)
 {
     bool narrow = thread->view.narrow;
     size_t fresh = thread->frame_count - narrow;
-    thread->moved = narrow ? fresh > 0 || at > 0
-                           : thread->frame_count != thread->last_count ||
-                                 (thread->frame_count > 0 && !thread->frames[0].sure);
-    watch_marks(python, thread);
-    int rc = pyi_leaf_find(python, thread, &thread->leaf, err);
-    if (rc == 0)
-        rc = narrow ? pyi_join_accept(python, thread, at, err)
+    thread->moved = has_moved(thread, fresh, narrow ? at : thread->last_count);
+    int rc = narrow ? pyi_join_accept(python, thread, at, err)
                     : pyi_join_accept_whole(python, thread, err);
     if (rc != 0)
         return rc;
     thread->last_truncated = thread->truncated;
-    rc = deliver(python, thread, fresh, out, err);
+    rc = shows_native(python) ? pyi_deliver_mixed(python, thread, out, err)
+                              : pyi_deliver(python, thread, fresh, out, err);
     thread->lost = false;
     trim_places(python, thread);
     return rc;
 }
 
-int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
-                      struct pyi_error *err)
+/* Attempts until a walk is accepted, with the C function on top of it. */
+static int accept(struct pyi_cpython *python, struct pyi_tracked *thread, uint8_t *attempts,
+                  size_t *at, struct pyi_error *err)
 {
     int rc = PYI_E_TORN, corrections = 0;
-    uint8_t attempts = 0;
-    size_t at = 0;
     bool read = thread->planned, second = false;
     if (read)
         thread->view.extras = thread->view.copy->count;
-    *out = (struct pyi_stack){.thread = &thread->shown, .status = PYI_STACK_LOST};
-    while (rc != 0 && attempts <= PYI_RETRIES) {
+    *attempts = 0;
+    while (rc != 0 && *attempts <= PYI_RETRIES) {
         bool again = false;
         if (!read) {
             rc = read_again(python, thread, err);
@@ -671,18 +633,54 @@ int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, st
                 return rc;
         }
         read = false;
-        rc = thread->view.narrow ? attempt_narrow(python, thread, &at, &again, err)
-                                 : attempt(python, thread, attempts == PYI_RETRIES, &again, err);
+        rc = thread->view.narrow ? attempt_narrow(python, thread, at, &again, err)
+                                 : attempt(python, thread, *attempts == PYI_RETRIES, &again, err);
         if (pyi_is_fatal(rc))
             return rc;
         second |= again || thread->view.copy->count != thread->view.extras;
         if (!again || ++corrections > MAX_CORRECTIONS)
-            attempts++;
+            ++*attempts;
     }
     python->mispredicted += second;
+    if (rc != 0)
+        return rc;
+    watch_marks(python, thread);
+    thread->leaf = NULL;
+    return shows_native(python) ? 0 /* the native frames say it */
+                                : pyi_leaf_find(python, thread, &thread->leaf, err);
+}
+
+/* The same while the thread stands still. What the structure of a moment did not allow, another
+ * moment does. */
+static int accept_stopped(struct pyi_cpython *python, struct pyi_tracked *thread, uint8_t *attempts,
+                          size_t *at, struct pyi_error *err)
+{
+    const struct pyi_stopping *stopping = python->stopping;
+    int rc = PYI_E_TORN;
+    for (int i = 0; i <= PYI_RETRIES && rc != 0 && !pyi_is_fatal(rc); i++) {
+        thread->planned = false;
+        if (!stopping->stop(stopping->context, &thread->shown))
+            return PYI_E_TORN;
+        rc = accept(python, thread, attempts, at, err);
+        stopping->resume(stopping->context);
+        *attempts = (uint8_t)(i + 1);
+    }
+    return rc;
+}
+
+int pyi_verify_sample(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_stack *out,
+                      struct pyi_error *err)
+{
+    uint8_t attempts = 0;
+    size_t at = 0;
+    *out = (struct pyi_stack){.thread = &thread->shown, .status = PYI_STACK_LOST};
+    int rc = python->stopping != NULL ? accept_stopped(python, thread, &attempts, &at, err)
+                                      : accept(python, thread, &attempts, &at, err);
+    if (pyi_is_fatal(rc))
+        return rc;
     out->attempts = attempts;
     if (rc == 0)
-        return accept(python, thread, at, out, err);
+        return keep(python, thread, at, out, err);
     thread->lost = true;
     return 0;
 }

@@ -2,7 +2,7 @@
 /**
  * recorder.h - record a running or a newly started Python program into a session.
  *
- * The target is never stopped and never written to. One recorder is used by one thread;
+ * The target is never written to, and never stopped unless the options say so. One recorder is used by one thread;
  * only pyi_recorder_stop() may be called from another thread or from a signal handler.
  */
 #ifndef PYINSTRUMENT_RECORDER_H
@@ -58,6 +58,7 @@ struct pyi_recorder_options {
     enum pyi_mode mode;             /* which samples; default all */
     bool waits;                     /* name system calls also below C functions */
     bool no_gc;                     /* do not show the garbage collector */
+    enum pyi_stop_mode stop;        /* default never */
     const char *dump_image;         /* write the memory one round touches to this file; NULL: no */
     /** Called from pyi_recorder_run() at most four times a second; NULL: never. */
     void (*progress)(void *context, const struct pyi_tally *tally);
@@ -111,7 +112,7 @@ PYI_API void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_
 /**
  * One line without newline that says how the recording went: "2,998 samples in 3.00 s: 2,998
  * checked (4 on retry), 0 truncated, 0 lost, 2 ticks missed; target never stopped; profiler used
- * 2.1 % of a core". Errors: whatever the sink returned.
+ * 2.1 % of a core". Where threads were stopped it says how often and for how long in all. Errors: whatever the sink returned.
  */
 PYI_API int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sink *sink,
                              struct pyi_error *err) PYI_MUST_CHECK;

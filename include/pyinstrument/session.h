@@ -225,7 +225,8 @@ PYI_API bool pyi_session_is_library_path(const struct pyi_session *session, stru
 /**
  * Stores it under its identifier (local start time) after pruning to 10 older ones; `id` gets
  * the identifier. Directory: $XDG_DATA_HOME/pyinstrument/reports, else
- * ~/.local/share/pyinstrument/reports, shared with upstream. Errors: OS, NOMEM.
+ * ~/.local/share/pyinstrument/reports, shared with upstream. The file is a .pyisession, or a
+ * .pyirec when that would take more than 64 MB. Errors: OS, NOMEM.
  */
 PYI_API int pyi_store_save(const struct pyi_session *session, char id[32],
                            struct pyi_error *err) PYI_MUST_CHECK;

@@ -52,6 +52,13 @@ enum pyi_mode {
     PYI_MODE_EXCEPTION, /* of threads in which an exception is active; Python 3.11 and later */
 };
 
+/** Whether threads of the target are stopped for their samples. */
+enum pyi_stop_mode {
+    PYI_STOP_NEVER,
+    PYI_STOP_BLOCKING, /* each thread, while its stack is read */
+    PYI_STOP_NATIVE,   /* the same, and native frames are shown among the Python ones */
+};
+
 /**
  * A JSON number that remembers whether it was written as an integer, so that a loaded
  * session is written back to the same bytes. `value` is always set; `integer` only when

@@ -215,6 +215,10 @@ static void set_up(struct recording *recording)
     options->mode = mode(given);
     options->waits = pyi_options_given(given, PYI_OPT_WAITS);
     options->no_gc = pyi_options_given(given, PYI_OPT_NO_GC);
+    options->stop = pyi_options_given(given, PYI_OPT_NATIVE) ? PYI_STOP_NATIVE
+                    : given->order[PYI_OPT_BLOCKING] > given->order[PYI_OPT_NONBLOCKING]
+                        ? PYI_STOP_BLOCKING
+                        : PYI_STOP_NEVER;
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
     options->context = recording;
     options->progress = on_progress;

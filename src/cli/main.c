@@ -137,6 +137,9 @@ static int check_together(const struct pyi_console *console, const struct comman
     const struct pyi_options *options = console->options;
     if (command->trigger == PYI_OPT_MODULE && pyi_options_given(options, PYI_OPT_FROM_PATH))
         return pyi_usage_print(console, "--from-path cannot be combined with -m");
+    if (pyi_options_given(options, PYI_OPT_NATIVE) &&
+        options->order[PYI_OPT_NONBLOCKING] > options->order[PYI_OPT_BLOCKING])
+        return pyi_usage_print(console, "--native stops threads, which --nonblocking forbids");
     if (options->count[PYI_OPT_PID] > 1)
         return pyi_usage_print(console, "--pid can be given once only");
     if (pyi_options_given(options, PYI_OPT_OPEN) && !pyi_options_given(options, PYI_OPT_OUTFILE))

@@ -91,7 +91,8 @@ void pyi_notes_print(const struct pyi_console *console, const struct pyi_recorde
      * and nobody is looking. */
     const bool asked = recorded->terminal || pyi_options_given(console->options, PYI_OPT_VERBOSE);
     const bool flawed = tally->lost > 0 || tally->truncated > 0 || tally->unobserved > 0;
-    if (recorded->launched && !asked && (!flawed || tally->samples == 0))
+    const bool stopped = tally->stops > 0; /* promised otherwise */
+    if (recorded->launched && !asked && !stopped && (!flawed || tally->samples == 0))
         return;
     struct pyi_strbuf line = {0};
     struct pyi_sink sink = pyi_sink_strbuf(&line);

@@ -342,11 +342,17 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
 
 /* ---- attach --------------------------------------------------------------------------------- */
 
+/* CPU seconds that being stopped and going back to sleep may cost a thread, per stop. */
+#define STOP_CPU 50e-6
+
 /* Never ran and never changed. Without two looks at its clock nobody can say that it never ran. */
-static bool is_idle(const struct pyi_track *track)
+static bool is_idle(const struct assembly *assembly, const struct pyi_track *track)
 {
+    const double ours = assembly->recorder->options.stop == PYI_STOP_NEVER
+                            ? 0
+                            : STOP_CPU * (double)(track->samples + 1);
     if (track->is_main || !track->lane.count || track->cpu_start < 0 || track->cpu_end < 0 ||
-        track->cpu_end > track->cpu_start)
+        track->cpu_end - track->cpu_start > ours)
         return false;
     struct pyi_lane_cursor cursor = {0};
     struct pyi_lane_item item;
@@ -404,7 +410,7 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .first = first,
             .records = track->lane.count,
             .samples = track->samples,
-            .idle = is_idle(track),
+            .idle = is_idle(assembly, track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
             .jump_count = jump_count,
@@ -458,6 +464,7 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         return pyi_error_nomem(err);
     describe_threads(assembly, threads, jumps, states);
     describe_processes(recorder, processes);
+    const struct pyi_target_stats stops = pyi_recorder_stops(recorder);
     const struct pyi_attach attach = {
         .tool = pyi_text(PYI_VERSION),
         .mode = pyi_text(modes[recorder->options.mode]),
@@ -473,6 +480,8 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .missed = recorder->pace.missed,
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
+        .stops = stops.stops,
+        .stopped = stops.stopped,
         .notes = recorder->notes,
         .note_count = recorder->note_count,
     };

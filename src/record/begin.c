@@ -114,6 +114,7 @@ int pyi_recorder_open_target(struct pyi_recorder *recorder, double wait, struct 
         .waits = recorder->options.waits,
         .no_gc = recorder->options.no_gc,
         .exceptions = recorder->options.mode == PYI_MODE_EXCEPTION,
+        .stop = recorder->options.stop,
         .tool = "pyinstrument " PYI_VERSION,
         .select = pyi_recorder_selects,
         .select_context = recorder,
@@ -138,6 +139,7 @@ void pyi_recorder_close_target(struct pyi_recorder *recorder)
     pyi_target_stats(recorder->target, &stats);
     if (recorder->recording)
         recorder->read_calls += stats.read_calls - recorder->read_calls_start;
+    pyi_recorder_add_stops(&recorder->stops, &stats);
     pyi_park_ask(&recorder->ledger.park, recorder->target, true);
     for (size_t i = 0; i < recorder->track_count; i++)
         pyi_track_detach(recorder->tracks[i]);

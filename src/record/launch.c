@@ -138,18 +138,22 @@ static bool is_module(const struct pyi_code *code)
 static ptrdiff_t find_module(const struct pyi_stack *stack)
 {
     const struct pyi_stack_entry *entries = stack->entries;
-    if (!stack->depth)
-        return -1;
-    if (is_module(entries[0].code))
-        return 0;
-    if (!pyi_text_equal(entries[0].code->name, pyi_text("_run_module_as_main")) ||
-        !is_runpy(entries[0].code))
-        return -1;
-    for (size_t i = 1; i < stack->depth && i < RUNPY_FRAMES; i++) {
-        const struct pyi_code *below = entries[i - 1].code;
-        if (pyi_text_equal(below->name, pyi_text("_run_code")) && is_runpy(below) &&
-            pyi_text_equal(entries[i].code->name, pyi_text("<module>")))
+    const struct pyi_code *below = NULL;
+    size_t seen = 0;
+    for (size_t i = 0; i < stack->depth && seen < RUNPY_FRAMES; i++) {
+        const struct pyi_code *code = entries[i].code;
+        if (entries[i].native)
+            continue;
+        if (seen == 0 && is_module(code))
             return (ptrdiff_t)i;
+        if (seen == 0 &&
+            (!pyi_text_equal(code->name, pyi_text("_run_module_as_main")) || !is_runpy(code)))
+            return -1;
+        if (below && pyi_text_equal(below->name, pyi_text("_run_code")) && is_runpy(below) &&
+            pyi_text_equal(code->name, pyi_text("<module>")))
+            return (ptrdiff_t)i;
+        below = code;
+        seen++;
     }
     return -1;
 }
@@ -210,9 +214,13 @@ bool pyi_program_is_shutdown(const struct pyi_stack *stack)
 {
     /* Lib/threading.py, called by wait_for_thread_shutdown() of Python/pylifecycle.c. */
     static const char tail[] = "threading.py";
-    if (!stack->depth || !pyi_text_equal(stack->entries[0].code->name, pyi_text("_shutdown")))
+    size_t first = 0;
+    while (first < stack->depth && stack->entries[first].native)
+        first++;
+    if (first == stack->depth ||
+        !pyi_text_equal(stack->entries[first].code->name, pyi_text("_shutdown")))
         return false;
-    const struct pyi_text file = stack->entries[0].code->filename;
+    const struct pyi_text file = stack->entries[first].code->filename;
     return file.length >= sizeof(tail) - 1 &&
            memcmp(file.data + file.length - (sizeof(tail) - 1), tail, sizeof(tail) - 1) == 0;
 }

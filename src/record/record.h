@@ -73,7 +73,8 @@ struct pyi_recorder {
     uint64_t unchecked; /* samples whose calls nobody tried to prove */
     uint64_t folded;    /* samples that lost frames without proof, as of the last assembly */
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
-    uint64_t cpu_mark, profiler_cpu;       /* own CPU time at the start; ns used since */
+    struct pyi_target_stats stops; /* only what is about stopping; of targets before the current */
+    uint64_t cpu_mark, profiler_cpu; /* own CPU time at the start; ns used since */
     uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
 };
 
@@ -99,6 +100,13 @@ void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end e
                          uint64_t when);
 /* The launched program or the attached process has ended: finds out how. */
 void pyi_recorder_finish_exit(struct pyi_recorder *recorder, uint64_t when);
+
+/* ---- tally.c ---- */
+
+/* Adds what `stats` says of stopping. */
+void pyi_recorder_add_stops(struct pyi_target_stats *sum, const struct pyi_target_stats *stats);
+/* The same of all targets so far. */
+struct pyi_target_stats pyi_recorder_stops(const struct pyi_recorder *recorder);
 
 /* ---- begin.c ---- */
 

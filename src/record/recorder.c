@@ -187,7 +187,8 @@ void pyi_recorder_note(struct pyi_recorder *recorder, const char *format, ...)
 void pyi_recorder_count_cpu(struct pyi_recorder *recorder)
 {
     if (recorder->recording && recorder->end == PYI_END_NONE)
-        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark;
+        recorder->profiler_cpu = recorder->clock.cpu(&recorder->clock) - recorder->cpu_mark +
+                                 (uint64_t)(pyi_recorder_stops(recorder).stopping_cpu * 1e9);
 }
 
 void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end end, int detail,
@@ -374,6 +375,23 @@ static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
     return 0;
 }
 
+/* Threads that could not be stopped: their samples are lost. */
+static void note_stops(struct pyi_recorder *recorder)
+{
+    const struct pyi_target_stats stops = pyi_recorder_stops(recorder);
+    if (stops.stop_late)
+        pyi_recorder_note(recorder,
+                          "a thread did not stop in time and was left alone %llu times: it was "
+                          "frozen, or asleep in the kernel",
+                          (unsigned long long)stops.stop_late);
+    if (stops.stop_traced)
+        pyi_recorder_note(recorder, "another tracer was there %llu times",
+                          (unsigned long long)stops.stop_traced);
+    if (stops.stop_refused)
+        pyi_recorder_note(recorder, "a thread could not be stopped %llu times",
+                          (unsigned long long)stops.stop_refused);
+}
+
 /* Last looks at the target, while it is there. */
 static void close_books(struct pyi_recorder *recorder)
 {
@@ -381,6 +399,7 @@ static void close_books(struct pyi_recorder *recorder)
     if (!recorder->ended)
         recorder->ended = now;
     pyi_recorder_count_cpu(recorder);
+    note_stops(recorder);
     if (recorder->recording) {
         read_cpu(recorder, now);
         pyi_recorder_read_thread_cpu(recorder);

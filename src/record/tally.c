@@ -41,6 +41,25 @@ static uint64_t read_calls(const struct pyi_recorder *recorder)
     return recorder->read_calls + current;
 }
 
+void pyi_recorder_add_stops(struct pyi_target_stats *sum, const struct pyi_target_stats *stats)
+{
+    sum->stops += stats->stops;
+    sum->stopped += stats->stopped;
+    sum->stopping_cpu += stats->stopping_cpu;
+    sum->stop_late += stats->stop_late;
+    sum->stop_traced += stats->stop_traced;
+    sum->stop_refused += stats->stop_refused;
+}
+
+struct pyi_target_stats pyi_recorder_stops(const struct pyi_recorder *recorder)
+{
+    struct pyi_target_stats sum = recorder->stops, current = {0};
+    if (recorder->target)
+        pyi_target_stats(recorder->target, &current);
+    pyi_recorder_add_stops(&sum, &current);
+    return sum;
+}
+
 static double elapsed(const struct pyi_recorder *recorder)
 {
     uint64_t until = recorder->ended;
@@ -55,6 +74,7 @@ void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *o
     uint64_t folded = pyi_recorder_folded(recorder);
     uint64_t parked = recorder->ledger.park.sample_count;
     double limit = recorder->options.duration;
+    const struct pyi_target_stats stops = pyi_recorder_stops(recorder);
     *out = (struct pyi_tally){
         .elapsed = elapsed(recorder),
         .limit = limit > 0 ? limit : 0,
@@ -67,6 +87,8 @@ void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *o
         .missed = recorder->pace.missed,
         .read_calls = read_calls(recorder),
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
+        .stops = stops.stops,
+        .stopped = stops.stopped,
         .profiler_cpu = (double)recorder->profiler_cpu / 1e9,
         .memory = memory_held(recorder),
         .threads = recorder->track_count,
@@ -118,7 +140,7 @@ int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sink *sink,
     if (tally->stops) {
         write_count(&output, "; target stopped ", tally->stops,
                     tally->stops == 1 ? " time" : " times");
-        pyi_output_format(&output, " for %.3f s", tally->stopped);
+        pyi_output_format(&output, ", %.3f s in all", tally->stopped);
     } else {
         pyi_output_string(&output, "; target never stopped");
     }

@@ -26,7 +26,7 @@ import lab  # noqa: E402
 
 PROGRAMS = os.path.join(ROOT, "fixtures", "programs")
 CACHE = os.path.join(lab.LAB, "bench")
-PACKAGES = "libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib"
+PACKAGES = "libelf libcjson libbsd libunwind-ptrace libunwind-generic libunwind libpcre2-8 zlib liblzma"
 
 
 class Skip(Exception):
@@ -169,7 +169,7 @@ def compiled(settings, name):
     subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra",
                     "-Wno-unused-parameter", "-D_GNU_SOURCE", "-I" + ROOT,
                     "-I" + os.path.join(ROOT, "include"), "-o", program, source, library,
-                    *flags, "-lm", "-lpthread"], check=True)
+                    *flags, "-liberty", "-lm", "-lpthread"], check=True)
     return program
 
 

@@ -88,7 +88,7 @@ def test_version(tool):
     (["--progress", "maybe", "x.py"], "always, never or auto"),
     (["--json", "x.py"], "--json needs --diagnose"),
     # Options of later work are absent, not half there.
-    (["-n", "x.py"], "unknown option -n"),
+    (["-k", "x.py"], "unknown option -k"),
     (["--live", "x.py"], "unknown option --live"),
 ])
 def test_bad_words(tool, arguments, message):

@@ -42,6 +42,8 @@ static void set_lock(struct scene *scene, pyi_addr lock, pyi_addr holder, int lo
                      uint64_t switches)
 {
     const struct pyi_layout *l = scene->fake->layout;
+    if (l->free_threaded)
+        fake_i32(scene->fake, lock, 1); /* `enabled` */
     fake_u64(scene->fake, lock + l->gil_last_holder, holder);
     fake_i32(scene->fake, lock + l->gil_locked, locked);
     fake_u64(scene->fake, lock + l->gil_locked + 8, switches);
@@ -70,7 +72,7 @@ static void test_holder(void **state)
         assert_true(it->held_last);
         assert_int_equal(it->switches, 7);
         /* Behind `locked` (16) and the number of switches (24). */
-        assert_int_equal(it->wait_from, lock + 32);
+        assert_int_equal(it->wait_from, lock + scene->fake->layout->gil_locked + 16);
         assert_true(it->wait_to > it->wait_from + 100);
         set_lock(scene, lock, scene->state, 0, 7); /* released: the last holder stays */
         it = activity_of(scene);

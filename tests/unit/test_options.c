@@ -215,7 +215,7 @@ static void refused_words(void **state)
         {"--subprocesses", PYI_OPTIONS, "unknown option --subprocesses"},
         {"-x", PYI_OPTIONS, "unknown option -x"},
         {"-s", PYI_OPTIONS, "unknown option -s"},
-        {"-n", PYI_OPTIONS, "unknown option -n"},
+        {"--native=1", PYI_OPTIONS, "option --native takes no value"},
         {"--timeline=1", PYI_OPTIONS, "option --timeline takes no value"},
         {"--outfile", PYI_OPTIONS, "option --outfile needs a value: FILE"},
         {"-to", PYI_OPTIONS, "option --outfile needs a value: FILE"},

@@ -387,8 +387,8 @@ static struct pyi_activity activities[THREADS];
 static const struct pyi_code python_code = {
     .name = {"f", 1}, .filename = {"/a.py", 5}, .first_line = 1};
 static const struct pyi_code c_code = {.name = {"recv", 4}, .filename = {"<built-in>", 10}};
-static const struct pyi_stack_entry in_python[] = {{&python_code, 3, 0, 0}};
-static const struct pyi_stack_entry in_c[] = {{&python_code, 3, 0, 0}, {&c_code, 0, 0, 0}};
+static const struct pyi_stack_entry in_python[] = {{.code = &python_code, .line = 3}};
+static const struct pyi_stack_entry in_c[] = {{.code = &python_code, .line = 3}, {.code = &c_code}};
 
 static void set_call(pid_t tid, const char *text)
 {

@@ -54,9 +54,10 @@ static void test_stopped(void **state)
                                     .stopped = 0.0155,
                                     .profiler_cpu = 1,
                                     .verifying = true};
-    assert_line(&tally,
-                "1,000,000 samples in 1000.00 s: 999,999 verified, 0 truncated, 0 lost, 0 ticks "
-                "missed; target stopped 1,234 times for 0.015 s; profiler used 0.1 % of a core");
+    assert_line(
+        &tally,
+        "1,000,000 samples in 1000.00 s: 999,999 verified, 0 truncated, 0 lost, 0 ticks "
+        "missed; target stopped 1,234 times, 0.015 s in all; profiler used 0.1 % of a core");
 }
 
 /* Before the first tick nothing is divided by zero. */
