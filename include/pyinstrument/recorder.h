@@ -50,6 +50,7 @@ struct pyi_recorder_options {
     double interval;    /* seconds between samples; <= 0 samples at 0.001 but is stored as given */
     double duration;    /* seconds; 0: until stopped or the target ends */
     const char *thread; /* glob on the name, kernel thread id in decimal, or "main"; NULL: all */
+    const char *pyirec; /* file that is written while recording, see pyirec(5); NULL none */
     const char *target_description; /* NULL: made from the command line */
     double wait;                    /* seconds to wait for a starting interpreter; default 2 */
     const char *libpython;          /* file that holds the runtime, NULL: search */
@@ -124,6 +125,12 @@ PYI_API enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recor
 /** After PYI_END_EXEC the program that the target became, as it sees the path; else "". Borrowed
  *  until free; bytes of the path, not made safe to print. */
 PYI_API struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder);
+/**
+ * How writing `pyirec` went: 0, or the error that ended it. Complete once the session was taken.
+ * What was written before an error is under the file's name with .part behind.
+ */
+PYI_API int pyi_recorder_file(const struct pyi_recorder *recorder,
+                              struct pyi_error *err) PYI_MUST_CHECK;
 /** Process id of the target in our pid namespace. */
 PYI_API pid_t pyi_recorder_pid(const struct pyi_recorder *recorder);
 

@@ -197,6 +197,15 @@ static enum pyi_mode mode(const struct pyi_options *given)
     return PYI_MODE_WALL;
 }
 
+/* A file of our own format is written as the recording goes. What is no ordinary file, or a link
+ * to one, gets all of it at the end. */
+static bool is_streamed(const struct pyi_report *report)
+{
+    struct stat info;
+    return report->outfile && strcmp(report->renderer->name, "pyirec") == 0 &&
+           (lstat(report->outfile, &info) != 0 || S_ISREG(info.st_mode));
+}
+
 static void set_up(struct recording *recording)
 {
     const struct pyi_options *given = recording->console->options;
@@ -220,6 +229,8 @@ static void set_up(struct recording *recording)
                         ? PYI_STOP_BLOCKING
                         : PYI_STOP_NEVER;
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
+    if (is_streamed(&recording->report))
+        options->pyirec = recording->report.outfile;
     options->context = recording;
     options->progress = on_progress;
     if (pyi_options_given(given, PYI_OPT_DEBUG))
@@ -324,7 +335,9 @@ static int conclude(struct recording *recording)
     if (!recording->launched && interrupts > 1)
         return keep(console, session);
     recording->report.interrupts = recording->launched ? NULL : &interrupts;
-    int status = pyi_report_write(console, &recording->report, session);
+    int status = recording->options.pyirec ? pyi_report_streamed(console, &recording->report,
+                                                                 session, recording->recorder)
+                                           : pyi_report_write(console, &recording->report, session);
     if (status == PYI_EXIT_INTERRUPTED)
         return keep(console, session);
     if (!status)

@@ -19,6 +19,7 @@ struct assembly {
     struct pyi_session *session;
     uint32_t *stacks; /* recorder's stack -> session's; NULL when they are the same */
     uint32_t *folded; /* recorder's stack -> the one shown; NULL when they are the same */
+    bool outline;     /* records go another way: nothing is said of them */
     const struct pyi_track **order;
     size_t count;
 };
@@ -407,15 +408,15 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .ident = track->ident,
             .tid = track->tid,
             .start = seconds_between(started, track->start),
-            .first = first,
-            .records = track->lane.count,
+            .first = assembly->outline ? 0 : first,
+            .records = assembly->outline ? 0 : track->lane.count,
             .samples = track->samples,
             .idle = is_idle(assembly, track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
-            .jump_count = jump_count,
+            .jump_count = assembly->outline ? 0 : jump_count,
             .states = states,
-            .state_count = track->lane.run_count,
+            .state_count = assembly->outline ? 0 : track->lane.run_count,
         };
         states += track->lane.run_count;
         jumps += jump_count;
@@ -486,6 +487,47 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .note_count = recorder->note_count,
     };
     return pyi_session_set_attach(assembly->session, &attach, err);
+}
+
+static int order_indices(const struct assembly *assembly, size_t **out, struct pyi_error *err)
+{
+    const struct pyi_recorder *recorder = assembly->recorder;
+    size_t *order = calloc(assembly->count + 1, sizeof(*order));
+    if (!order)
+        return pyi_error_nomem(err);
+    for (size_t i = 0, next = 0; i < assembly->count; i++, next++) {
+        /* All but the first are in order of first sight. */
+        if (i < 2)
+            next = 0;
+        while (recorder->tracks[next] != assembly->order[i])
+            next++;
+        order[i] = next;
+    }
+    *out = order;
+    return 0;
+}
+
+int pyi_recorder_outline(struct pyi_recorder *recorder, struct pyi_session *session, bool ended,
+                         size_t **order, size_t *count, struct pyi_error *err)
+{
+    struct assembly assembly = {.recorder = recorder, .session = session, .outline = true};
+    int code = order_tracks(&assembly, err);
+    if (!code)
+        code = order_indices(&assembly, order, err);
+    if (!code && ended)
+        code = fold_stacks(&assembly, err);
+    else if (!code)
+        recorder->folded = pyi_recorder_folded(recorder);
+    if (!code && ended)
+        code = write_start_stack(&assembly, err);
+    if (!code)
+        code = write_metadata(&assembly, err);
+    if (!code)
+        code = write_attach(&assembly, err);
+    *count = assembly.count;
+    free(assembly.folded);
+    free(assembly.order);
+    return code;
 }
 
 int pyi_recorder_assemble(struct pyi_recorder *recorder, struct pyi_session *session,

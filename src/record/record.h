@@ -10,6 +10,7 @@
 #include "src/base/arena.h"
 #include "src/record/clock.h"
 #include "src/record/launch.h"
+#include "src/record/stream.h"
 #include "src/record/track.h"
 #include <pyinstrument/recorder.h>
 
@@ -61,7 +62,9 @@ struct pyi_recorder {
     struct pyi_recorded_paths paths;
     struct pyi_text *notes;
     size_t note_count, note_capacity;
-    double start_time; /* Unix seconds */
+    struct pyi_stream *stream;     /* NULL: nothing is written while recording, or not any more */
+    struct pyi_error stream_error; /* why not any more; code 0 when it went well or was not asked */
+    double start_time;             /* Unix seconds */
     uint64_t started, last_round, ended;
     bool recording; /* the first round has been made */
     enum pyi_recording_end end;
@@ -145,6 +148,12 @@ const struct pyi_stack *pyi_round_main(const struct pyi_round *round);
 
 /* Samples whose stacks rest on a call without proof, as far as is known now. */
 uint64_t pyi_recorder_folded(const struct pyi_recorder *recorder);
+
+/* Fills `session` with metadata and `attach`, which says nothing of records; `order` gets the
+ * indices of its threads' tracks (the caller's to free). Where the report begins is found out
+ * when the recording has ended. Errors: NOMEM. */
+int pyi_recorder_outline(struct pyi_recorder *recorder, struct pyi_session *session, bool ended,
+                         size_t **order, size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
 
 /* Fills `session` with everything but the stacks' frames, which it already has when it is the
  * recorder's own. Errors: NOMEM. */

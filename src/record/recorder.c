@@ -50,8 +50,8 @@ static int copy_options(struct pyi_recorder *recorder, const struct pyi_recorder
         *copy = *options;
     else
         pyi_recorder_options_init(copy);
-    const char **strings[] = {&copy->thread, &copy->target_description, &copy->libpython,
-                              &copy->assume_version, &copy->dump_image};
+    const char **strings[] = {&copy->thread,         &copy->target_description, &copy->libpython,
+                              &copy->assume_version, &copy->dump_image,         &copy->pyirec};
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         if (*strings[i] && !keep_string(recorder, strings[i]))
             return pyi_error_nomem(err);
@@ -76,6 +76,13 @@ static int new_recorder(const struct pyi_recorder_options *options, struct pyi_r
     if (code) {
         pyi_recorder_free(recorder);
         return code;
+    }
+    if (recorder->options.pyirec) {
+        code = pyi_stream_open(recorder->options.pyirec, &recorder->stream, err);
+        if (code) {
+            pyi_recorder_free(recorder);
+            return code;
+        }
     }
     recorder->ledger.selective = recorder->options.mode != PYI_MODE_WALL;
     recorder->started = recorder->clock.now(&recorder->clock);
@@ -149,6 +156,7 @@ void pyi_recorder_free(struct pyi_recorder *recorder)
         return;
     pyi_recorder_close_target(recorder);
     pyi_cleanup_close(&recorder->ending);
+    pyi_stream_close(recorder->stream);
     for (size_t i = 0; i < recorder->track_count; i++) {
         pyi_track_deinit(recorder->tracks[i]);
         free(recorder->tracks[i]);
@@ -312,6 +320,27 @@ static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
         recorder->processes[recorder->process_count - 1].cpu_end = used;
 }
 
+/* Gives up writing while recording; what is in memory is all there. */
+static void end_stream(struct pyi_recorder *recorder, const struct pyi_error *reason)
+{
+    if (reason->code)
+        recorder->stream_error = *reason;
+    pyi_stream_close(recorder->stream);
+    recorder->stream = NULL;
+}
+
+static void write_stream(struct pyi_recorder *recorder, uint64_t now)
+{
+    struct pyi_error error = {0};
+    if (!recorder->stream || !pyi_stream_due(recorder->stream, recorder, now))
+        return;
+    if (pyi_stream_flush(recorder->stream, recorder, now, &error)) {
+        pyi_recorder_note(recorder, "nothing more was written from %.1f s on: %s",
+                          (double)(now - recorder->started) / 1e9, error.message);
+        end_stream(recorder, &error);
+    }
+}
+
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
 {
     if (now - recorder->last_cpu >= CPU_TIME)
@@ -328,6 +357,7 @@ void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
     if (now - recorder->last_upkeep < UPKEEP_TIME)
         return;
     recorder->last_upkeep = now;
+    write_stream(recorder, now);
     if (!recorder->options.progress)
         return;
     pyi_recorder_count_cpu(recorder);
@@ -459,6 +489,13 @@ enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int
     return recorder->end;
 }
 
+int pyi_recorder_file(const struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    if (recorder->stream_error.code && err)
+        *err = recorder->stream_error;
+    return recorder->stream_error.code;
+}
+
 struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder)
 {
     return recorder->became.data ? recorder->became : pyi_text("");
@@ -478,6 +515,11 @@ int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_session 
         int code = pyi_track_settle(recorder->tracks[i], &recorder->ledger, err);
         if (code)
             return code;
+    }
+    if (recorder->stream) {
+        struct pyi_error error = {0};
+        (void)!pyi_stream_finish(recorder->stream, recorder, &error);
+        end_stream(recorder, &error);
     }
     int code = pyi_recorder_assemble(recorder, recorder->session, err);
     if (code)

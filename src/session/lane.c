@@ -129,7 +129,7 @@ bool pyi_lane_next(const struct pyi_lane *lane, struct pyi_lane_cursor *cursor,
 
 bool pyi_lane_map(struct pyi_lane *lane, const uint32_t *stacks)
 {
-    struct pyi_lane mapped = {.aggregated = lane->aggregated};
+    struct pyi_lane mapped = {.aggregated = lane->aggregated, .generation = lane->generation + 1};
     struct pyi_lane_cursor cursor = {0};
     struct pyi_lane_item item;
     const struct pyi_lane_jump *jump;

@@ -29,6 +29,7 @@ struct pyi_lane {
     struct pyi_lane_item last;  /* when `count` */
     struct pyi_records records; /* all but the last */
     uint64_t count;             /* records, the last included */
+    uint32_t generation;        /* changes when the records are written anew */
     uint32_t *runs;             /* 4 * records in a row + state, the last record included */
     size_t run_count, run_capacity;
     struct pyi_lane_jump *jumps;
