@@ -31,6 +31,7 @@ struct pyi_tally {
     uint64_t stops;      /* times the target was stopped */
     double stopped;      /* seconds the target was stopped */
     double unobserved;   /* seconds given to [unobserved] frames */
+    double slowest;      /* longest interval that max_cpu led to, seconds; 0 none */
     double profiler_cpu; /* seconds of CPU the recorder used while sampling */
     uint64_t memory;     /* bytes held by the recording */
     size_t threads;      /* threads seen */
@@ -52,6 +53,8 @@ struct pyi_recorder_options {
     const char *thread; /* glob on the name, kernel thread id in decimal, or "main"; NULL: all */
     const char *pyirec; /* file that is written while recording, see pyirec(5); NULL none */
     const char *target_description; /* NULL: made from the command line */
+    bool aggregate;                 /* keep no timeline: one record per thread, stack and state */
+    double max_cpu;                 /* share of a core above which it samples less often; 0: none */
     double wait;                    /* seconds to wait for a starting interpreter; default 2 */
     const char *libpython;          /* file that holds the runtime, NULL: search */
     const char *assume_version;     /* "3.15": use this layout whatever the target says; unsafe */
@@ -109,6 +112,12 @@ PYI_API int pyi_recorder_take_session(struct pyi_recorder *recorder, struct pyi_
 /** A session of everything so far; sampling can go on. Errors: NOMEM. */
 PYI_API int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
                                   struct pyi_error *err) PYI_MUST_CHECK;
+/**
+ * A session of everything so far, which is then forgotten: the recording goes on as if it began
+ * now. For the progress callback. Errors: NOMEM, LIMIT, INVALID (with `pyirec`).
+ */
+PYI_API int pyi_recorder_roll(struct pyi_recorder *recorder, struct pyi_session **out,
+                              struct pyi_error *err) PYI_MUST_CHECK;
 PYI_API void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out);
 /**
  * One line without newline that says how the recording went: "2,998 samples in 3.00 s: 2,998

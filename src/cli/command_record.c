@@ -12,6 +12,7 @@
 #include "src/cli/notes.h"
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
+#include "src/cli/rolling.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -33,6 +34,11 @@ struct recording {
     struct pyi_recorder *recorder;
     struct pyi_progress progress;
     struct pyi_oom_watch memory;
+    struct pyi_rolling rolling;
+    struct pyi_strbuf outfile; /* of the file being written with --loop */
+    double loop;               /* seconds of a file, 0 only one */
+    size_t rolled;             /* files written before the last */
+    struct pyi_tally total;    /* of those */
     bool launched, terminal;
 };
 
@@ -128,6 +134,19 @@ static int status_of(int wait_status)
 
 /* ---- callbacks of the recorder --------------------------------------------------------------- */
 
+/* The name of the outfile is made of its pattern, for a session of this recording. */
+static void name_outfile(struct recording *recording, const struct pyi_session *session)
+{
+    const char *pattern = recording->console->options->values[PYI_OPT_OUTFILE];
+    if (!(recording->loop > 0))
+        return;
+    pyi_strbuf_reset(&recording->outfile);
+    pyi_rolling_name(&recording->outfile, pattern, pyi_recorder_pid(recording->recorder),
+                     pyi_session_number(session, PYI_SESSION_START_TIME).value);
+    if (!recording->outfile.failed)
+        recording->report.outfile = pyi_strbuf_get(&recording->outfile).data;
+}
+
 static void report_interim(struct recording *recording)
 {
     struct pyi_session *session = NULL;
@@ -137,7 +156,56 @@ static void report_interim(struct recording *recording)
         pyi_warning_print(recording->console, "no report so far: %s", error.message);
         return;
     }
+    name_outfile(recording, session);
     pyi_report_interim(recording->console, &recording->report, session);
+    pyi_session_free(session);
+}
+
+/* A file of --loop was written. */
+static void count_outfile(struct recording *recording)
+{
+    struct pyi_error error = {0};
+    if (recording->loop > 0 &&
+        pyi_rolling_made(&recording->rolling, recording->report.outfile, &error))
+        pyi_warning_print(recording->console, "%s", error.message);
+}
+
+/* The last line is about all files. */
+static void add_tally(struct pyi_tally *sum, const struct pyi_tally *tally)
+{
+    sum->elapsed += tally->elapsed;
+    sum->ticks += tally->ticks;
+    sum->samples += tally->samples;
+    sum->verified += tally->verified;
+    sum->retried += tally->retried;
+    sum->truncated += tally->truncated;
+    sum->lost += tally->lost;
+    sum->missed += tally->missed;
+    sum->unobserved += tally->unobserved;
+    sum->profiler_cpu += tally->profiler_cpu;
+    sum->stops += tally->stops;
+    sum->stopped += tally->stopped;
+    if (tally->slowest > sum->slowest)
+        sum->slowest = tally->slowest;
+}
+
+/* One file of --loop is complete. What cannot be written is said, and the recording goes on. */
+static void roll(struct recording *recording)
+{
+    struct pyi_session *session = NULL;
+    struct pyi_error error = {0};
+    struct pyi_tally tally;
+    pyi_progress_erase(&recording->progress);
+    pyi_recorder_tally(recording->recorder, &tally);
+    if (pyi_recorder_roll(recording->recorder, &session, &error)) {
+        pyi_warning_print(recording->console, "no new file: %s", error.message);
+        return;
+    }
+    name_outfile(recording, session);
+    add_tally(&recording->total, &tally);
+    recording->rolled++;
+    if (!pyi_report_write(recording->console, &recording->report, session))
+        count_outfile(recording);
     pyi_session_free(session);
 }
 
@@ -149,6 +217,8 @@ static void on_progress(void *context, const struct pyi_tally *tally)
         report_interim(recording);
     }
     pyi_progress_update(&recording->progress, tally);
+    if (recording->loop > 0 && tally->elapsed >= recording->loop && recording->recorder)
+        roll(recording);
 }
 
 static bool wants_domain(const char *list, const char *domain)
@@ -228,8 +298,15 @@ static void set_up(struct recording *recording)
                     : given->order[PYI_OPT_BLOCKING] > given->order[PYI_OPT_NONBLOCKING]
                         ? PYI_STOP_BLOCKING
                         : PYI_STOP_NEVER;
+    options->aggregate = pyi_options_given(given, PYI_OPT_AGGREGATE);
+    if (pyi_options_given(given, PYI_OPT_MAX_CPU))
+        options->max_cpu = given->numbers[PYI_OPT_MAX_CPU] / 100;
+    if (pyi_options_given(given, PYI_OPT_LOOP))
+        recording->loop = given->numbers[PYI_OPT_LOOP];
+    if (pyi_options_given(given, PYI_OPT_MAX_FILES))
+        recording->rolling.most = (size_t)given->numbers[PYI_OPT_MAX_FILES];
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
-    if (is_streamed(&recording->report))
+    if (!options->aggregate && !(recording->loop > 0) && is_streamed(&recording->report))
         options->pyirec = recording->report.outfile;
     options->context = recording;
     options->progress = on_progress;
@@ -245,6 +322,28 @@ static void set_up(struct recording *recording)
                               : NULL);
     recording->report.progress = recording->terminal && recording->progress.enabled;
     recording->report.recorded = true;
+}
+
+/* Options that do not go together; 0 or the exit status. */
+static int check_long(const struct pyi_console *console)
+{
+    const struct pyi_options *options = console->options;
+    const char *outfile = options->values[PYI_OPT_OUTFILE];
+    const bool loop = pyi_options_given(options, PYI_OPT_LOOP);
+    if (pyi_options_given(options, PYI_OPT_MAX_FILES) && !loop)
+        return pyi_usage_print(console, "--max-files goes with --loop");
+    if (loop && !outfile)
+        return pyi_usage_print(console, "--loop needs -o with %%t in the name, such as "
+                                        "-o prof-%%p-%%t.pyisession");
+    if (loop && pyi_rolling_problem(outfile))
+        return pyi_usage_print(console, "--loop cannot make names of -o %s: %s", outfile,
+                               pyi_rolling_problem(outfile));
+    if (loop && options->numbers[PYI_OPT_LOOP] < 1)
+        return pyi_usage_print(console, "--loop takes at least a second");
+    if (pyi_options_given(options, PYI_OPT_AGGREGATE) &&
+        pyi_options_given(options, PYI_OPT_TIMELINE))
+        return pyi_usage_print(console, "--aggregate keeps no order of time for --timeline");
+    return 0;
 }
 
 /* The headline: --target-description, else `standard` (NULL: left to the recorder). */
@@ -278,6 +377,12 @@ static struct pyi_recorded facts(const struct recording *recording)
         .terminal = recording->terminal,
     };
     pyi_recorder_tally(recording->recorder, &out.tally);
+    struct pyi_tally total = recording->total;
+    add_tally(&total, &out.tally);
+    total.verifying = out.tally.verifying;
+    total.threads = out.tally.threads;
+    if (recording->rolled)
+        out.tally = total;
     out.end = pyi_recorder_end(recording->recorder, &out.detail);
     out.became = pyi_recorder_became(recording->recorder);
     out.out_of_memory = pyi_oom_rose(&recording->memory);
@@ -334,6 +439,7 @@ static int conclude(struct recording *recording)
         return pyi_failure_print(console, &error, NULL);
     if (!recording->launched && interrupts > 1)
         return keep(console, session);
+    name_outfile(recording, session);
     recording->report.interrupts = recording->launched ? NULL : &interrupts;
     int status = recording->options.pyirec ? pyi_report_streamed(console, &recording->report,
                                                                  session, recording->recorder)
@@ -341,13 +447,15 @@ static int conclude(struct recording *recording)
     if (status == PYI_EXIT_INTERRUPTED)
         return keep(console, session);
     if (!status)
+        count_outfile(recording);
+    if (!status)
         print_outfile(recording, &recorded.tally);
     pyi_notes_print(console, &recorded);
     if (pyi_options_given(console->options, PYI_OPT_VERBOSE))
         print_details(console, session);
     pyi_warnings_print(console, &recorded);
     pyi_session_free(session);
-    if (!status && recorded.tally.samples == 0)
+    if (!status && recorded.tally.samples == 0 && !recording->rolled)
         status = PYI_EXIT_NOTHING;
     return status;
 }
@@ -374,6 +482,8 @@ static void let_go(struct recording *recording)
     pyi_recorder_free(recording->recorder);
     pyi_report_deinit(&recording->report);
     pyi_strbuf_deinit(&recording->description);
+    pyi_strbuf_deinit(&recording->outfile);
+    pyi_rolling_deinit(&recording->rolling);
 }
 
 /* ---- --pid ----------------------------------------------------------------------------------- */
@@ -420,7 +530,9 @@ static int attach(struct recording *recording)
 int pyi_command_attach(const struct pyi_console *console)
 {
     struct recording recording = {.console = console};
-    int status = pyi_report_prepare(console, &recording.report);
+    int status = check_long(console);
+    if (!status)
+        status = pyi_report_prepare(console, &recording.report);
     if (!status) {
         set_up(&recording);
         status = attach(&recording);
@@ -548,7 +660,9 @@ int pyi_command_launch(const struct pyi_console *console)
     struct pyi_program program = {0};
     struct pyi_strbuf script = {0};
     struct pyi_error error = {0};
-    int status = pyi_report_prepare(console, &recording.report);
+    int status = check_long(console);
+    if (!status)
+        status = pyi_report_prepare(console, &recording.report);
     if (!status && is_script)
         status = find_script(console, &script);
     if (!status) {

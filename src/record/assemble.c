@@ -330,7 +330,9 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
         {PYI_SESSION_START_TIME, {.value = recorder->start_time}},
         {PYI_SESSION_DURATION, {.value = seconds_between(recorder->started, end_of(recorder))}},
         {PYI_SESSION_MIN_INTERVAL, {.value = recorder->options.interval}},
-        {PYI_SESSION_MAX_INTERVAL, {.value = recorder->options.interval}},
+        {PYI_SESSION_MAX_INTERVAL,
+         {.value =
+              recorder->slowest ? (double)recorder->slowest / 1e9 : recorder->options.interval}},
         {PYI_SESSION_SAMPLE_COUNT, {(double)recorder->samples, (int64_t)recorder->samples, true}},
         {PYI_SESSION_CPU_TIME, {.value = cpu}},
     };

@@ -77,7 +77,10 @@ struct pyi_recorder {
     uint64_t folded;    /* samples that lost frames without proof, as of the last assembly */
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
     struct pyi_target_stats stops; /* only what is about stopping; of targets before the current */
-    uint64_t cpu_mark, profiler_cpu; /* own CPU time at the start; ns used since */
+    uint64_t asked_interval, slowest; /* ns; the longest that --max-cpu led to, 0 none */
+    uint64_t budget_time, budget_cpu; /* when it was looked at last, and CPU until then */
+    bool rolled;                      /* what follows is counted from the next round on */
+    uint64_t cpu_mark, profiler_cpu;  /* own CPU time at the start; ns used since */
     uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
 };
 
@@ -103,6 +106,11 @@ void pyi_recorder_finish(struct pyi_recorder *recorder, enum pyi_recording_end e
                          uint64_t when);
 /* The launched program or the attached process has ended: finds out how. */
 void pyi_recorder_finish_exit(struct pyi_recorder *recorder, uint64_t when);
+
+/* ---- roll.c ---- */
+
+/* A new beginning at `now`, after pyi_recorder_roll(). */
+void pyi_recorder_begin_again(struct pyi_recorder *recorder, uint64_t now);
 
 /* ---- tally.c ---- */
 

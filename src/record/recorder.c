@@ -77,6 +77,16 @@ static int new_recorder(const struct pyi_recorder_options *options, struct pyi_r
         pyi_recorder_free(recorder);
         return code;
     }
+    recorder->ledger.aggregate = recorder->options.aggregate;
+    recorder->asked_interval = recorder->ledger.interval;
+    if (recorder->options.aggregate)
+        pyi_recorder_note(recorder, "sums only: no order of time was kept");
+    if (recorder->options.pyirec && recorder->options.aggregate)
+        code = pyi_error_set(err, PYI_E_INVALID, "without a timeline nothing can be written early");
+    if (code) {
+        pyi_recorder_free(recorder);
+        return code;
+    }
     if (recorder->options.pyirec) {
         code = pyi_stream_open(recorder->options.pyirec, &recorder->stream, err);
         if (code) {
@@ -320,6 +330,25 @@ static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
         recorder->processes[recorder->process_count - 1].cpu_end = used;
 }
 
+/* Samples less often while the recorder itself takes more than it may. */
+static void keep_budget(struct pyi_recorder *recorder, uint64_t now)
+{
+    if (!(recorder->options.max_cpu > 0) || now <= recorder->budget_time)
+        return;
+    uint64_t cpu = recorder->clock.cpu(&recorder->clock);
+    double used = (double)(cpu - recorder->budget_cpu) / (double)(now - recorder->budget_time);
+    bool known = recorder->budget_time > 0;
+    recorder->budget_time = now;
+    recorder->budget_cpu = cpu;
+    if (!known)
+        return;
+    uint64_t interval = pyi_pace_adapt(recorder->pace.interval, recorder->asked_interval, used,
+                                       recorder->options.max_cpu);
+    recorder->pace.interval = recorder->ledger.interval = interval;
+    if (interval > recorder->asked_interval && interval > recorder->slowest)
+        recorder->slowest = interval;
+}
+
 /* Gives up writing while recording; what is in memory is all there. */
 static void end_stream(struct pyi_recorder *recorder, const struct pyi_error *reason)
 {
@@ -357,6 +386,7 @@ void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
     if (now - recorder->last_upkeep < UPKEEP_TIME)
         return;
     recorder->last_upkeep = now;
+    keep_budget(recorder, now);
     write_stream(recorder, now);
     if (!recorder->options.progress)
         return;
@@ -400,6 +430,8 @@ static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
             break;
         }
         pyi_recorder_upkeep(recorder, now);
+        if (recorder->rolled)
+            pyi_recorder_begin_again(recorder, clock->now(clock));
         pyi_pace_advance(&recorder->pace, clock->now(clock));
     }
     return 0;
