@@ -108,6 +108,8 @@ static void catch_attached(void)
     catch_signal(SIGUSR1, on_interim, true);
     /* A reader that goes away must not take the recording with it. */
     catch_signal(SIGPIPE, SIG_IGN, true);
+    /* Nor a file that may not grow: writing then fails, and what was recorded goes elsewhere. */
+    catch_signal(SIGXFSZ, SIG_IGN, true);
 }
 
 /* Ends us as the program ended, so that who started us sees no difference. */
@@ -639,6 +641,7 @@ static int launch(struct recording *recording, const struct pyi_program *program
     child = (sig_atomic_t)pyi_recorder_pid(recording->recorder);
     /* After the start, because the program inherits what is ignored. */
     catch_signal(SIGPIPE, SIG_IGN, true);
+    catch_signal(SIGXFSZ, SIG_IGN, true);
     pyi_oom_watch(&recording->memory, "/proc", "/sys/fs/cgroup", (pid_t)child);
     int ours = run_recorder(recording);
     if (!ours) {

@@ -450,6 +450,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loading_and_writing),
+        cmocka_unit_test(own_files),
+        cmocka_unit_test(recorded_files),
         cmocka_unit_test(combining),
         cmocka_unit_test(resampling),
         cmocka_unit_test(saving_leaves_no_half_file),

@@ -3,6 +3,7 @@
 #include "tests/unit/fake_target.inc"
 
 #include "src/base/output.h"
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/pyi-test-XXXXXX";
@@ -52,6 +53,7 @@ static void test_stream_is_the_session(void **state)
     assert_int_equal(pyi_recorder_run(recorder, NULL), 0);
     char part[80];
     snprintf(part, sizeof(part), "%s.part", file_path);
+    struct stat info;
     struct pyi_session *cut, *whole, *session;
     assert_int_equal(pyi_session_load(part, &cut, NULL), 0);
     assert_true(pyi_session_is_cut(cut));
@@ -59,6 +61,8 @@ static void test_stream_is_the_session(void **state)
     assert_int_equal(pyi_recorder_file(recorder, NULL), 0);
     assert_int_not_equal(access(part, F_OK), 0);
     assert_int_equal(pyi_session_load(file_path, &whole, NULL), 0);
+    assert_int_equal(stat(file_path, &info), 0);
+    assert_true(info.st_size <= 4 * 40000);
     assert_false(pyi_session_is_cut(whole));
     assert_same(session, whole);
     /* At most the last five seconds are missing from what was there before the end. */
