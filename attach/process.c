@@ -322,8 +322,9 @@ int pyi_process_tasks(const char *proc, pid_t pid, struct pyi_task **out, size_t
 static bool thread_lives(const char *proc, pid_t pid, pid_t tid)
 {
     struct pyi_process_stat stat;
-    return pyi_process_stat(proc, pid, tid, &stat, NULL) == 0 && stat.state != 'Z' &&
-           stat.state != 'X';
+    int code = pyi_process_stat(proc, pid, tid, &stat, NULL);
+    /* Only that it is not there says so: that we have no descriptor left does not. */
+    return code == 0 ? stat.state != 'Z' && stat.state != 'X' : code != PYI_E_GONE;
 }
 
 pid_t pyi_process_living_thread(const char *proc, pid_t pid)

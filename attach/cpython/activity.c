@@ -263,8 +263,10 @@ void pyi_activity_of(struct pyi_cpython *python, struct pyi_tracked *thread,
 {
     const struct pyi_interp *interp = &python->threads.interps[thread->interp];
     const struct pyi_view *view = &thread->view;
-    const uint8_t *state =
-        pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
+    /* One that could not be stopped for its sample was not read at all. */
+    const uint8_t *state = NULL;
+    if (view->copy != NULL && !thread->lost)
+        state = pyi_copy_at(view->copy, view->state, thread->address, python->state_window);
     *out = (struct pyi_activity){.moved = thread->moved, .lock_known = interp->lock_known};
     if (interp->lock_known) {
         out->holds_lock = interp->lock_holder == thread->address;
@@ -273,7 +275,7 @@ void pyi_activity_of(struct pyi_cpython *python, struct pyi_tracked *thread,
         out->wait_from = interp->lock + python->layout.gil_locked + WAIT_AT;
         out->wait_to = out->wait_from + WAIT_LENGTH;
     }
-    if (state == NULL || thread->lost)
+    if (state == NULL)
         return;
     out->asks_for_lock = !out->holds_lock && asks_for_lock(python, state);
     out->collecting = !python->options.no_gc && collects(python, interp, thread, state);

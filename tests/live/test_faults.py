@@ -99,10 +99,11 @@ def test_interrupted_reads_are_made_again(target, home):
 
 
 def test_reads_that_bring_nothing_but_a_count(target, home):
-    """The kernel's answer is 100 bytes, and no byte has been written."""
+    """The kernel's answer is 100 bytes, and no byte has been written: whatever stood in our buffers
+    is either no Python, or one without a readable stack."""
     done = broken(home, "process_vm_readv:retval=100", *attach(target))
-    assert done.status == 3
-    sentence(done, "error: ")
+    assert done.status in (3, 5), done
+    sentence(done, "error: " if done.status == 3 else "no sam")
 
 
 def test_short_reads_in_mid_recording(target, home):
