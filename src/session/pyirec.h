@@ -84,6 +84,12 @@ bool pyi_pyirec_is(const void *bytes, size_t length);
 int pyi_pyirec_load(int fd, struct pyi_text start, const char *name, struct pyi_session **out,
                     struct pyi_error *err) PYI_MUST_CHECK;
 
+/* pyirec_stacks.c: puts a lane's stacks on the lowest frame `root`. Errors: NOMEM, LIMIT. */
+int pyi_pyirec_move_lane(struct pyi_session *session, struct pyi_lane *lane, uint32_t root,
+                         struct pyi_error *err) PYI_MUST_CHECK;
+/* start_call_stack: what all stacks of the first thread have in common. Errors: NOMEM. */
+int pyi_pyirec_common_start(struct pyi_session *session, struct pyi_error *err) PYI_MUST_CHECK;
+
 /* pyisession.c: a session without records from their JSON. What `attach` says of records is not
  * checked. */
 int pyi_pyisession_metadata(const char *json, size_t length, struct pyi_session **out,
