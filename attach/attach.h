@@ -151,8 +151,9 @@ struct pyi_sysinfo {
 
 /**
  * Opens a process. Errors: GONE (slug no-process, zombie), PERM (slug names the cause),
- * NOTPYTHON (not-python, kernel-thread, bits-32, not-cpython, no-symbols, python-not-ready),
- * VERSION (version-old, version-new), FORMAT (its structures make no sense), LIMIT, OS, NOMEM.
+ * NOTPYTHON (not-python, kernel-thread, bits-32, not-cpython, no-symbols, python-not-ready,
+ * python-unused), VERSION (version-old, version-new), FORMAT (its structures make no sense),
+ * LIMIT, OS, NOMEM.
  */
 int pyi_target_open(pid_t pid, const struct pyi_target_options *options, struct pyi_target **out,
                     struct pyi_error *err) PYI_MUST_CHECK;

@@ -238,31 +238,48 @@ static const char *other_implementation(const struct pyi_runtime_search *search)
     return found;
 }
 
-/* Adds "4360 (python3 app.py)" for every descendant that looks like Python. */
-static void note_children(const struct pyi_runtime_search *search, struct pyi_error *err)
+/* A library that is merely mapped does not count, which the names cannot tell. */
+static bool runs_python(const char *proc, pid_t pid)
 {
-    pid_t queue[CHILDREN_SEEN] = {search->pid};
+    struct pyi_maps maps = {0};
+    struct pyi_memory *memory = NULL;
+    struct pyi_runtime runtime = {0};
+    bool runs = false;
+    if (pyi_maps_read(proc, pid, &maps, NULL) == 0 &&
+        pyi_memory_open_live(pid, &memory, NULL) == 0) {
+        struct pyi_runtime_search search = {
+            .proc = proc, .pid = pid, .memory = memory, .maps = &maps, .brief = true};
+        int code = pyi_runtime_find(&search, &runtime, NULL);
+        runs = code == 0
+                   ? runtime.running
+                   : code != PYI_E_NOTPYTHON && pyi_runtime_looks_like_python(proc, pid, &maps);
+    }
+    pyi_memory_close(memory);
+    pyi_maps_deinit(&maps);
+    return runs;
+}
+
+void pyi_identify_children(const char *proc, pid_t pid, struct pyi_error *err)
+{
+    pid_t queue[CHILDREN_SEEN] = {pid};
     size_t count = 1;
     struct pyi_strbuf note = {0};
     for (size_t at = 0; at < count; at++) {
         pid_t *children = NULL;
         size_t found = 0;
-        if (pyi_process_children(search->proc, queue[at], &children, &found, NULL) < 0)
+        if (pyi_process_children(proc, queue[at], &children, &found, NULL) < 0)
             break;
         for (size_t i = 0; i < found && count < CHILDREN_SEEN; i++)
             queue[count++] = children[i];
         free(children);
-        struct pyi_maps maps = {0};
-        if (at > 0 && pyi_maps_read(search->proc, queue[at], &maps, NULL) == 0 &&
-            pyi_runtime_looks_like_python(search->proc, queue[at], &maps) && note.length < 200) {
+        if (at > 0 && note.length < 200 && runs_python(proc, queue[at])) {
             struct pyi_strbuf command = {0};
             char safe[80];
-            pyi_process_command(search->proc, queue[at], 60, &command);
+            pyi_process_command(proc, queue[at], 60, &command);
             pyi_strbuf_format(&note, "%s%d (%s)", note.length ? ", " : "", (int)queue[at],
                               pyi_text_safe(pyi_strbuf_get(&command), safe, sizeof(safe)));
             pyi_strbuf_deinit(&command);
         }
-        pyi_maps_deinit(&maps);
     }
     if (note.length && !note.failed)
         pyi_error_note(err, "children running Python: %s", note.data);
@@ -278,7 +295,8 @@ static void say_not_python(const struct pyi_runtime_search *search, const char *
     pyi_error_set(err, PYI_E_NOTPYTHON, "process %d (%s, %s) is not running Python",
                   (int)search->pid, status.name, program);
     pyi_error_slug(err, "not-python");
-    note_children(search, err);
+    if (!search->brief)
+        pyi_identify_children(search->proc, search->pid, err);
 }
 
 int pyi_identify_nothing(const struct pyi_runtime_search *search, struct pyi_error *err)

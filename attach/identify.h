@@ -2,7 +2,7 @@
 /**
  * identify.h - which Python a found runtime is, and what a process is that has none.
  *
- * The second half of runtime.c; only that file includes it.
+ * The second half of runtime.c; besides it open.c asks for the children of a process.
  */
 #ifndef PYI_ATTACH_IDENTIFY_H
 #define PYI_ATTACH_IDENTIFY_H
@@ -45,5 +45,9 @@ int pyi_identify_version(const struct pyi_runtime_search *search, struct pyi_elf
                          struct pyi_runtime *runtime, struct pyi_error *err) PYI_MUST_CHECK;
 /** Says what a process without a runtime is. Always NOTPYTHON. */
 int pyi_identify_nothing(const struct pyi_runtime_search *search, struct pyi_error *err);
+
+/** Puts descendants of a process in which a Python runs into the note of `err`, by number and
+ *  command line. What we may not read goes by its names. */
+void pyi_identify_children(const char *proc, pid_t pid, struct pyi_error *err);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "attach/access.h"
 #include "attach/elf.h"
+#include "attach/identify.h"
 #include "attach/target.h"
 #include "attach/version.h"
 #include "src/base/array.h"
@@ -17,6 +18,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -83,15 +85,27 @@ struct pyi_target *pyi_open_new(pid_t pid, const struct pyi_target_options *opti
 
 /* ---- process ---- */
 
+/* proc(5): hidepid=2 takes other users' processes out of /proc, hidepid=1 closes their folders.
+ * The number itself is no secret: kill() tells. */
+static int hidden(const struct pyi_target *target, struct pyi_error *err)
+{
+    pyi_error_set(err, PYI_E_PERM, "process %d is hidden from you", (int)target->pid);
+    pyi_error_slug(err, "hidden");
+    pyi_error_why(err, "/proc does not show the processes of other users (mount option hidepid)");
+    return PYI_E_PERM;
+}
+
 static int no_process(const struct pyi_target *target, struct pyi_error *err)
 {
+    if (target->pid > 0 && kill(target->pid, 0) < 0 && errno == EPERM)
+        return hidden(target, err);
     pyi_error_set(err, PYI_E_GONE, "no process with PID %d", (int)target->pid);
     pyi_error_slug(err, "no-process");
     pid_t outer = target->pid > 0 ? pyi_process_find_inner(target->proc, target->pid) : 0;
     struct pyi_access_places here = pyi_access_here();
     if (outer)
-        pyi_error_note(err, "inside its container the process %d calls itself %d", (int)outer,
-                       (int)target->pid);
+        pyi_error_note(err, "the process that calls itself %d inside its container is here: %d",
+                       (int)target->pid, (int)outer);
     else if (pyi_access_in_container(&here))
         pyi_error_note(err,
                        "PIDs inside a container differ from the host's; see pyinstrument --ps");
@@ -108,6 +122,8 @@ int pyi_open_process(struct pyi_target *target, struct pyi_error *err)
         code = pyi_process_stat(target->proc, target->pid, 0, &target->stat, err);
     if (code == PYI_E_GONE)
         return no_process(target, err);
+    if (code == PYI_E_PERM)
+        return hidden(target, err);
     if (code < 0)
         return code;
     target->reader = pyi_process_living_thread(target->proc, target->pid);
@@ -240,8 +256,31 @@ int pyi_open_runtime(struct pyi_target *target, double deadline, struct pyi_erro
 
 /* ---- python ---- */
 
+/* A program that has the library mapped, like the first process of a web server whose workers
+ * run Python, may never start it. A program called python will. */
+static bool is_unused(const struct pyi_target *target)
+{
+    struct pyi_strbuf program = {0};
+    struct pyi_version_name name;
+    bool started = true;
+    pyi_process_program(target->proc, target->reader, &program);
+    bool python = program.length && pyi_version_from_name(program.data, &name);
+    pyi_strbuf_deinit(&program);
+    return !python && target->python && pyi_cpython_started(target->python, &started, NULL) == 0 &&
+           !started;
+}
+
 static int not_ready(const struct pyi_target *target, struct pyi_error *err)
 {
+    if (!target->image && is_unused(target)) {
+        pyi_error_set(err, PYI_E_NOTPYTHON,
+                      "process %d (%s) has loaded Python but has not started it", (int)target->pid,
+                      target->status.name);
+        pyi_error_slug(err, "python-unused");
+        pyi_error_why(err, "no interpreter in the runtime found through %s", target->runtime.found);
+        pyi_identify_children(target->proc, target->pid, err);
+        return PYI_E_NOTPYTHON;
+    }
     pyi_error_set(err, PYI_E_NOTPYTHON, "Python in process %d has not finished starting",
                   (int)target->pid);
     pyi_error_slug(err, "python-not-ready");

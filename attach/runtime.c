@@ -223,15 +223,23 @@ struct finds {
     size_t count;
 };
 
-static int search_rank(const struct pyi_runtime_search *search, int wanted, uint32_t executable,
-                       struct finds *finds, struct pyi_error *err)
+static bool is_found(const struct finds *finds, uint32_t file)
+{
+    bool known = false;
+    for (size_t i = 0; i < finds->count; i++)
+        known |= finds->images[i].file == file;
+    return known;
+}
+
+static int search_rank(const struct pyi_runtime_search *search, int wanted, bool thorough,
+                       uint32_t executable, struct finds *finds, struct pyi_error *err)
 {
     size_t files = search->maps->file_count < FILES_MAX ? search->maps->file_count : FILES_MAX;
     for (uint32_t i = 0; i < files && finds->count < FOUND_MAX; i++) {
-        if (rank(search, &search->maps->files[i], executable) != wanted)
+        if (rank(search, &search->maps->files[i], executable) != wanted || is_found(finds, i))
             continue;
         bool found;
-        int code = try_file(search, i, wanted < 2, &finds->images[finds->count], &found, err);
+        int code = try_file(search, i, thorough, &finds->images[finds->count], &found, err);
         if (code < 0)
             return code;
         if (found && has_interpreter(search, &finds->images[finds->count])) {
@@ -317,9 +325,10 @@ static void describe(const struct pyi_mapped_file *file, const char *how, struct
 }
 
 static int complete(const struct pyi_runtime_search *search, struct pyi_elf_image *image,
-                    uint32_t executable, struct pyi_runtime *out, struct pyi_error *err)
+                    uint32_t executable, bool running, struct pyi_runtime *out,
+                    struct pyi_error *err)
 {
-    struct pyi_runtime runtime = {.address = image->runtime};
+    struct pyi_runtime runtime = {.address = image->runtime, .running = running};
     runtime.debug = pyi_image_symbol(image, PYI_NAME_REF_DEBUG) != 0;
     if (image->old)
         runtime.current = pyi_image_symbol(image, PYI_NAME_OLD_CURRENT);
@@ -328,6 +337,8 @@ static int complete(const struct pyi_runtime_search *search, struct pyi_elf_imag
     if (code < 0)
         return code;
     find_types(search, image, executable, &runtime);
+    /* Nothing but the section's name was left before 3.13: where the list is, the files do not say. */
+    runtime.running |= !image->head && !runtime.debug_offsets;
     *out = runtime;
     return 0;
 }
@@ -338,11 +349,18 @@ int pyi_runtime_find(const struct pyi_runtime_search *search, struct pyi_runtime
     struct finds finds = {0};
     uint32_t executable = find_executable(search);
     int code = 0;
-    for (int rank = 0; rank <= 2 && code == 0; rank++)
-        if (rank < 2 || finds.count == 0)
-            code = search_rank(search, rank, executable, &finds, err);
+    /* All are asked until one has an interpreter: a library nobody started may lie beside a plugin
+     * that brings its own. The executable comes before a library, because what it holds itself is
+     * what it runs; but its symbols, which may be many, are searched only after the libraries. */
+    static const struct {
+        int rank;
+        bool thorough;
+    } order[] = {{1, false}, {0, true}, {1, true}, {2, false}};
+    for (size_t i = 0; i < sizeof(order) / sizeof(*order) && code == 0; i++)
+        code = search_rank(search, order[i].rank, order[i].thorough, executable, &finds, err);
+    bool running = code == 1;
     if (code >= 0 && finds.count > 0)
-        code = complete(search, &finds.images[0], executable, out, err);
+        code = complete(search, &finds.images[0], executable, running, out, err);
     else if (code >= 0)
         code = pyi_identify_nothing(search, err);
     for (size_t i = 0; i < finds.count; i++)

@@ -26,6 +26,7 @@ struct pyi_runtime {
     bool debug_offsets;  /* the cookie "xdebugpy" stands at `address` */
     pyi_addr code_type;  /* PyCode_Type, 0 unknown */
     pyi_addr type_type;  /* PyType_Type, 0 unknown */
+    bool running;        /* it had an interpreter when it was found, or may have had one */
     pyi_addr current;    /* 2.7 and 3.6: the variable _PyThreadState_Current, else 0 */
     char found[256];     /* how it was located, safe to print */
 };
@@ -40,11 +41,12 @@ struct pyi_runtime_search {
     const char *libpython;      /* the file that holds the runtime, NULL: any */
     const char *assume_version; /* "3.15" or NULL */
     const char *tool;           /* for refusals, NULL: no name */
+    bool brief;                 /* a refusal need not name descendants */
     struct pyi_log log;
 };
 
 /**
- * Finds the runtime: mapped libpython, then the executable, then any other mapped program
+ * Finds the runtime: the executable, then mapped libpython, then any other mapped program
  * file. With several copies in one process the first that has an interpreter wins.
  * Errors: NOTPYTHON (not-python, not-cpython, no-symbols: looks like Python), VERSION
  * (version-old, version-new), GONE, PERM, OS, NOMEM.

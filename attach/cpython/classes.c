@@ -73,6 +73,7 @@ static uint8_t callable_of(struct pyi_text name, uint64_t flags)
         {"classmethod_descriptor", PYI_CALLABLE_CLASS_DESCRIPTOR},
         {"wrapper_descriptor", PYI_CALLABLE_SLOT},
         {"method-wrapper", PYI_CALLABLE_SLOT_WRAPPER},
+        {"numpy.ufunc", PYI_CALLABLE_UFUNC},
     };
     if (pyi_text_equal(name, pyi_text("functools.partial")))
         return PYI_CALLABLE_PARTIAL;

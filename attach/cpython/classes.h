@@ -24,6 +24,7 @@ enum pyi_callable {
     PYI_CALLABLE_SLOT,         /* wrapper_descriptor */
     PYI_CALLABLE_SLOT_WRAPPER, /* method-wrapper */
     PYI_CALLABLE_PARTIAL,
+    PYI_CALLABLE_UFUNC, /* numpy's */
 };
 
 /** Python 2.7: what instances of a type are. */

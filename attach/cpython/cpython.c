@@ -187,6 +187,16 @@ static int runtime_int(struct pyi_cpython *python, uint32_t field, int32_t *out,
     return rc;
 }
 
+int pyi_cpython_started(struct pyi_cpython *python, bool *started, struct pyi_error *err)
+{
+    uint64_t interp = 0;
+    int rc = pyi_object_word(
+        python, python->runtime.address + python->layout.runtime_interpreters_head, &interp, err);
+    if (rc == 0)
+        *started = interp != 0;
+    return rc;
+}
+
 int pyi_cpython_ready(struct pyi_cpython *python, bool *ready, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;

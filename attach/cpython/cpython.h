@@ -70,6 +70,9 @@ int pyi_cpython_open(struct pyi_memory *memory, const struct pyi_runtime *runtim
                      struct pyi_cpython **out, struct pyi_error *err) PYI_MUST_CHECK;
 void pyi_cpython_close(struct pyi_cpython *python);
 
+/** True when there is, or is being made, an interpreter. Errors: FAULT, GONE. */
+int pyi_cpython_started(struct pyi_cpython *python, bool *started,
+                        struct pyi_error *err) PYI_MUST_CHECK;
 /** True when the runtime is set up and at least one thread state exists. Errors: FAULT, GONE. */
 int pyi_cpython_ready(struct pyi_cpython *python, bool *ready,
                       struct pyi_error *err) PYI_MUST_CHECK;

@@ -22,6 +22,7 @@
 #define LIST_ROUNDS   16 /* rounds between two looks at lists that seem to stay ... */
 #define LIST_MOVING   16 /* ... and rounds for which they are followed after they changed */
 #define NAMES_AT_ONCE 16 /* named threads whose names are read again in one round */
+#define NAMES_EAGER   16 /* rounds in which a thread that has just appeared is asked for each time */
 #define LONGEST_WAIT  10 /* rounds between two questions for one thread, as a power of two */
 
 static int unreadable(struct pyi_error *err, const char *what)
@@ -545,7 +546,9 @@ static int name_interp(struct pyi_cpython *python, size_t index, bool again, str
 }
 
 /* Names for those that have none from `threading`, and when to ask it again: a thread appears in
- * the interpreter's list before it appears in `threading`. */
+ * the interpreter's list before it appears in `threading`, by some milliseconds when others want
+ * the lock too. A thread that lives for one request has its work soon after, so it is asked for
+ * in every round at first. */
 static int name_rest(struct pyi_cpython *python, struct pyi_error *err)
 {
     for (size_t i = 0; i < python->threads.count; i++) {
@@ -557,8 +560,14 @@ static int name_rest(struct pyi_cpython *python, struct pyi_error *err)
             if (rc != 0)
                 return rc;
         }
-        if (thread->name_retry <= python->round)
+        if (thread->name_retry > python->round)
+            continue;
+        if (thread->name_asked < NAMES_EAGER) {
+            thread->name_asked++;
+            thread->name_retry = python->round + 1;
+        } else {
             thread->name_retry = next_time(python, &thread->name_failed);
+        }
     }
     return 0;
 }

@@ -58,6 +58,7 @@ struct pyi_tracked {
     bool asked, selected, named;
     uint32_t seen;                  /* round it was last found in the lists */
     uint32_t name_failed;           /* how often threading did not know it yet */
+    uint32_t name_asked;            /* times it was asked in a row when it was new */
     uint32_t name_retry;            /* round to ask again */
     uint32_t tid_failed, tid_retry; /* the same for the kernel's id */
     size_t window;                  /* bytes of the thread state to read */

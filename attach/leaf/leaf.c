@@ -9,6 +9,7 @@
  */
 #include "attach/leaf/leaf.h"
 
+#include "attach/leaf/callable.h"
 #include "attach/leaf/depth.h"
 #include "attach/cpython/object.h"
 #include "src/base/array.h"
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER          64u   /* most bytes of a callable that tell what it is */
 #define KNOWN_LIMIT     65536 /* callables remembered; then all are forgotten */
 #define TRUST_ROUNDS    256   /* rounds a module's function is believed without a look */
 #define SELF_ROUNDS     64    /* the same for the type of an object a method is called on */
@@ -37,47 +37,12 @@ struct leaf_code {
     struct pyi_calls calls;
 };
 
-/** One object found where a callable stands. */
-struct callable {
-    pyi_addr address;
-    uint64_t words[3]; /* type and the two words behind it: what identifies it */
-    uint32_t checked;  /* round */
-    uint8_t kind;      /* enum pyi_callable */
-    bool stable;       /* as good as immortal */
-    bool plain;        /* method: its type has no subclasses, or none was seen yet */
-    uint32_t confirmed;
-    pyi_addr owner;       /* method: the type that defines it */
-    struct pyi_text name; /* method: its bare name */
-    const struct pyi_code *label;
-    pyi_addr last_self;
-    uint32_t last_round;
-    const struct pyi_code *last_label;
-};
-
-/** A type's qualified name. */
-struct type_name {
-    pyi_addr name_at;
-    uint32_t number;
-    struct pyi_text text;
-};
-
-struct pyi_leaves {
-    struct pyi_map codes;     /* address of struct pyi_code_entry -> struct leaf_code * */
-    struct pyi_map callables; /* remote address -> struct callable * */
-    struct pyi_map names;     /* PyMethodDef -> number of its name in `texts` */
-    struct pyi_map types;     /* remote address -> struct type_name * */
-    struct pyi_intern texts;
-    struct leaf_code **list;
-    size_t list_count, list_capacity;
-    struct pyi_arena code_arena, callable_arena;
-    struct pyi_text built_in, extended;
-};
-
 /** Part of a frame as copied. */
 struct window {
     const uint8_t *bytes; /* from the frame's start */
     size_t base;          /* offset of the first value-stack slot */
     size_t depth;         /* values on the stack */
+    bool stored;          /* the evaluator stored its stack pointer: it is in the call */
 };
 
 void pyi_leaves_free(struct pyi_leaves *leaves)
@@ -95,11 +60,6 @@ void pyi_leaves_free(struct pyi_leaves *leaves)
     pyi_arena_free(&leaves->code_arena);
     pyi_arena_free(&leaves->callable_arena);
     free(leaves);
-}
-
-static bool is_extended(const struct pyi_cpython *python)
-{
-    return python->options.c_labels == PYI_C_LABELS_EXTENDED;
 }
 
 /* ---- the calls of a code object -------------------------------------------------------------- */
@@ -140,7 +100,7 @@ static int know_code(struct pyi_cpython *python, const struct pyi_code_entry *en
         free(leaf->calls.sites);
         *leaf = (struct leaf_code){.version = entry->version,
                                    .wait = wait < RETRY_ROUNDS ? wait : RETRY_ROUNDS};
-        int rc = pyi_calls_read(python, entry, is_extended(python), &leaf->calls, err);
+        int rc = pyi_calls_read(python, entry, pyi_leaf_extended(python), &leaf->calls, err);
         if (pyi_is_fatal(rc))
             return rc;
         leaf->known = rc == 0;
@@ -233,241 +193,40 @@ static int see_stack(struct pyi_cpython *python, struct pyi_tracked *thread,
     pyi_addr bottom = frame->address + out->base;
     bool within = top >= bottom && (top - bottom) % 8 == 0 && (top - bottom) / 8 <= depth;
     out->depth = within ? (top - bottom) / 8 : 0;
-    if (!within || (site->depth >= 0 && (size_t)site->depth != out->depth))
+    out->stored = within && (site->depth < 0 || (size_t)site->depth == out->depth);
+    if (!out->stored && site->depth > 0 && site->role == PYI_ROLE_CALL && site->operand == 1)
+        out->depth = (size_t)site->depth;
+    else if (!out->stored)
         out->bytes = NULL;
     return 0;
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
-
-static int make_label(struct pyi_cpython *python, struct pyi_text qualifier, struct pyi_text name,
-                      const char *behind, bool ours, const struct pyi_code **out,
-                      struct pyi_error *err)
-{
-    struct pyi_strbuf buffer = {0};
-    if (qualifier.length > 0) {
-        pyi_strbuf_text(&buffer, qualifier);
-        pyi_strbuf_char(&buffer, '.');
-    }
-    pyi_strbuf_text(&buffer, name);
-    pyi_strbuf_string(&buffer, behind);
-    struct pyi_text text = buffer.failed ? (struct pyi_text){0} : pyi_cpython_text(python, &buffer);
-    pyi_strbuf_deinit(&buffer);
-    if (text.data == NULL)
-        return pyi_error_nomem(err);
-    return pyi_codes_share(python, text, ours ? python->leaves->extended : python->leaves->built_in,
-                           0, false, out, err);
-}
-
-/* Name of a PyMethodDef; they are never freed before their functions. */
-static int definition_name(struct pyi_cpython *python, pyi_addr definition, struct pyi_text *out,
-                           struct pyi_error *err)
-{
-    struct pyi_leaves *leaves = python->leaves;
-    struct pyi_strbuf name = {0};
-    uint64_t number, at = 0;
-    if (!pyi_map_get(&leaves->names, definition, &number)) {
-        int rc = pyi_object_word(python, definition, &at, err);
-        if (rc == 0)
-            rc = pyi_classes_c_string(python, at, &name, err);
-        if (rc == 0) {
-            number = pyi_intern_add(&leaves->texts, name.data, name.length);
-            if (number == UINT32_MAX || !pyi_map_put(&leaves->names, definition, number))
-                rc = pyi_error_nomem(err);
-        }
-        pyi_strbuf_deinit(&name);
-        if (rc != 0)
-            return rc;
-    }
-    *out = pyi_intern_text(&leaves->texts, (uint32_t)number);
-    return 0;
-}
-
-/* __qualname__ of a type: kept by types made at run time, else the last part of tp_name. */
-static int qualified_name(struct pyi_cpython *python, const struct pyi_class *type,
-                          struct pyi_text *out, struct pyi_error *err)
-{
-    struct pyi_leaves *leaves = python->leaves;
-    uint64_t value, at = 0;
-    struct type_name *known = NULL;
-    if (!(type->flags & PYI_TYPE_IS_HEAP)) {
-        *out = pyi_cpython_class_name(python, pyi_class_number(type));
-        return 0;
-    }
-    if (pyi_map_get(&leaves->types, type->address, &value))
-        known = (struct type_name *)(uintptr_t)value;
-    if (known == NULL || known->name_at != type->name_at || known->number != type->name) {
-        struct pyi_strbuf name = {0};
-        int rc =
-            pyi_object_word(python, type->address + python->layout.heaptype_qualname, &at, err);
-        if (rc == 0)
-            rc = pyi_object_str(python, at, PYI_MAX_NAME, &name, err);
-        uint32_t number =
-            rc == 0 ? pyi_intern_add(&leaves->texts, name.data, name.length) : UINT32_MAX;
-        pyi_strbuf_deinit(&name);
-        if (rc != 0)
-            return rc;
-        if (known == NULL)
-            known = pyi_arena_alloc(&leaves->code_arena, sizeof(*known));
-        if (number == UINT32_MAX || known == NULL ||
-            !pyi_map_put(&leaves->types, type->address, (uintptr_t)known))
-            return pyi_error_nomem(err);
-        *known =
-            (struct type_name){type->name_at, type->name, pyi_intern_text(&leaves->texts, number)};
-    }
-    *out = known->text;
-    return 0;
-}
-
-/* Type of an object, 0 when it cannot be read. */
-static int type_of(struct pyi_cpython *python, pyi_addr object, const struct pyi_class **out,
-                   struct pyi_error *err)
-{
-    if (!pyi_addr_plausible(object))
-        return pyi_error_set(err, PYI_E_TORN, "no object");
-    return pyi_object_class(python, object, out, err);
-}
-
-/* Objects/methodobject.c, meth_get__qualname__: bare when bound to nothing or to a module, else
- * behind the type it is bound to. */
-static int fill_builtin(struct pyi_cpython *python, struct callable *it, const uint8_t *header,
-                        struct pyi_error *err)
-{
-    const struct pyi_layout *layout = &python->layout;
-    pyi_addr self = pyi_load_u64(header + layout->cfunction_self);
-    struct pyi_text name, qualifier = {"", 0};
-    const struct pyi_class *type = NULL;
-    int rc = definition_name(python, pyi_load_u64(header + layout->cfunction_ml), &name, err);
-    if (rc == 0 && self != 0)
-        rc = type_of(python, self, &type, err);
-    it->stable = self == 0 || (type != NULL && type->is_module);
-    if (rc == 0 && !it->stable) {
-        if (type->flags & PYI_TYPE_IS_TYPE)
-            rc = pyi_classes_get(python, self, &type, err);
-        if (rc == 0)
-            rc = qualified_name(python, type, &qualifier, err);
-    }
-    return rc != 0 ? rc : make_label(python, qualifier, name, "", false, &it->label, err);
-}
-
-static int fill_descriptor(struct pyi_cpython *python, struct callable *it, const uint8_t *header,
-                           bool ours, struct pyi_error *err)
-{
-    const struct pyi_layout *layout = &python->layout;
-    const struct pyi_class *type;
-    struct pyi_text qualifier;
-    it->owner = pyi_load_u64(header + layout->descr_type);
-    it->stable = true;
-    int rc =
-        definition_name(python, pyi_load_u64(header + layout->methoddescr_method), &it->name, err);
-    if (rc == 0)
-        rc = pyi_classes_get(python, it->owner, &type, err);
-    if (rc == 0)
-        rc = qualified_name(python, type, &qualifier, err);
-    if (rc != 0)
-        return rc;
-    it->plain = !(type->flags & PYI_TYPE_IS_BASE);
-    it->confirmed = it->plain ? UINT32_MAX : 0;
-    return make_label(python, qualifier, it->name, "", ours, &it->label, err);
-}
-
-/* Slot wrappers keep their name as a str. */
-static int fill_slot(struct pyi_cpython *python, struct callable *it, const uint8_t *header,
-                     struct pyi_error *err)
-{
-    const struct pyi_layout *layout = &python->layout;
-    const struct pyi_class *type;
-    struct pyi_text qualifier;
-    struct pyi_strbuf name = {0};
-    it->stable = true;
-    int rc = pyi_classes_get(python, pyi_load_u64(header + layout->descr_type), &type, err);
-    if (rc == 0)
-        rc = qualified_name(python, type, &qualifier, err);
-    if (rc == 0)
-        rc = pyi_object_str(python, pyi_load_u64(header + layout->descr_name), PYI_MAX_NAME, &name,
-                            err);
-    if (rc == 0)
-        rc = make_label(python, qualifier, pyi_strbuf_get(&name), "", true, &it->label, err);
-    pyi_strbuf_deinit(&name);
-    return rc;
-}
-
-/* Types, and objects whose type has tp_call. */
-static int fill_other(struct pyi_cpython *python, struct callable *it, const struct pyi_class *type,
-                      struct pyi_error *err)
-{
-    struct pyi_text name;
-    uint64_t call = 0;
-    int rc = 0;
-    if (type->flags & PYI_TYPE_IS_TYPE) {
-        rc = pyi_classes_get(python, it->address, &type, err);
-    } else {
-        /* A finished call's result stands where its callable stood: not everything found there
-         * can be called. */
-        rc = pyi_object_word(python, type->address + python->layout.type_call, &call, err);
-        if (rc != 0 || call == 0)
-            return rc;
-    }
-    if (rc == 0)
-        rc = qualified_name(python, type, &name, err);
-    return rc != 0
-               ? rc
-               : make_label(python, (struct pyi_text){"", 0}, name, "()", true, &it->label, err);
-}
-
-static int fill(struct pyi_cpython *python, struct callable *it, const struct pyi_class *type,
-                const uint8_t *header, struct pyi_error *err)
-{
-    it->kind = type->callable;
-    switch (it->kind) {
-    case PYI_CALLABLE_BUILTIN:
-        return fill_builtin(python, it, header, err);
-    case PYI_CALLABLE_DESCRIPTOR:
-        return fill_descriptor(python, it, header, false, err);
-    case PYI_CALLABLE_FUNCTION:
-        return 0;
-    case PYI_CALLABLE_CLASS_DESCRIPTOR:
-        return is_extended(python) ? fill_descriptor(python, it, header, true, err) : 0;
-    case PYI_CALLABLE_SLOT:
-        return is_extended(python) ? fill_slot(python, it, header, err) : 0;
-    default:
-        return is_extended(python) ? fill_other(python, it, type, err) : 0;
-    }
-}
-
 /* ---- callables ------------------------------------------------------------------------------- */
 
-/* The object's header and four words: free-threaded builds have the larger headers. */
-static uint32_t header_size(const struct pyi_cpython *python)
-{
-    uint32_t size = python->layout.object_size + 32;
-    return size <= HEADER ? size : HEADER;
-}
-
-static bool identical(const struct pyi_layout *layout, const struct callable *it,
+static bool identical(const struct pyi_layout *layout, const struct pyi_known_callable *it,
                       const uint8_t *header)
 {
     return memcmp(header + layout->object_type, it->words, sizeof(it->words)) == 0;
 }
 
-static struct callable *remember_callable(struct pyi_leaves *leaves, pyi_addr address)
+static struct pyi_known_callable *remember_callable(struct pyi_leaves *leaves, pyi_addr address)
 {
     if (leaves->callables.count >= KNOWN_LIMIT) {
         pyi_map_clear(&leaves->callables);
         pyi_arena_free(&leaves->callable_arena);
         leaves->callable_arena = (struct pyi_arena){0};
     }
-    struct callable *it = pyi_arena_alloc(&leaves->callable_arena, sizeof(*it));
+    struct pyi_known_callable *it = pyi_arena_alloc(&leaves->callable_arena, sizeof(*it));
     return it != NULL && pyi_map_put(&leaves->callables, address, (uintptr_t)it) ? it : NULL;
 }
 
 /* Copies the header of the object at `address`; `*fresh` false: not needed, because the object is
  * known and was looked at lately. */
 static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, pyi_addr address,
-                       const struct callable *known, uint8_t header[HEADER], bool *fresh,
-                       struct pyi_error *err)
+                       const struct pyi_known_callable *known, uint8_t header[PYI_CALLABLE_HEADER],
+                       bool *fresh, struct pyi_error *err)
 {
-    const uint32_t size = header_size(python);
+    const uint32_t size = pyi_leaf_header(python);
     const uint8_t *bytes = pyi_view_object(&thread->view, address, size);
     *fresh = true;
     if (bytes != NULL) {
@@ -484,18 +243,18 @@ static int read_header(struct pyi_cpython *python, struct pyi_tracked *thread, p
 /* The object that is called. `*out` NULL: it is a bound method, and `*call` what it stands for; or
  * it is of no interest, and `call->callable` is 0. */
 static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struct pyi_call *call,
-                   bool dull, struct callable **out, struct pyi_error *err)
+                   bool dull, struct pyi_known_callable **out, struct pyi_error *err)
 {
     const struct pyi_layout *layout = &python->layout;
     struct pyi_leaves *leaves = python->leaves;
-    struct callable *it = NULL;
+    struct pyi_known_callable *it = NULL;
     const struct pyi_class *type;
-    uint8_t header[HEADER] = {0};
+    uint8_t header[PYI_CALLABLE_HEADER] = {0};
     uint64_t value;
     bool fresh;
     *out = NULL;
     if (pyi_map_get(&leaves->callables, call->callable, &value))
-        it = (struct callable *)(uintptr_t)value;
+        it = (struct pyi_known_callable *)(uintptr_t)value;
     if (it == NULL && dull) {
         call->callable = 0;
         return 0;
@@ -515,7 +274,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
         return 0;
     }
     bool is_type = (type->flags & PYI_TYPE_IS_TYPE) != 0;
-    if (type->callable == PYI_CALLABLE_OTHER && !is_type && !is_extended(python)) {
+    if (type->callable == PYI_CALLABLE_OTHER && !is_type && !pyi_leaf_extended(python)) {
         call->callable = 0;
         return 0;
     }
@@ -523,8 +282,8 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
         it = remember_callable(leaves, call->callable);
     if (it == NULL)
         return pyi_error_nomem(err);
-    *it = (struct callable){.address = call->callable, .checked = python->round};
-    rc = fill(python, it, type, header, err);
+    *it = (struct pyi_known_callable){.address = call->callable, .checked = python->round};
+    rc = pyi_leaf_fill(python, it, type, header, err);
     if (rc == 0) {
         memcpy(it->words, header + layout->object_type, sizeof(it->words));
         /* What gives no leaf may be believed for long: if wrong, a leaf is missing for a while. */
@@ -538,7 +297,7 @@ static int look_at(struct pyi_cpython *python, struct pyi_tracked *thread, struc
 
 /* A method's name goes by the type of the object it is called on. Where every object so far was
  * of the type that defines the method, only some are looked at. */
-static int label_for_self(struct pyi_cpython *python, struct callable *it, pyi_addr self,
+static int label_for_self(struct pyi_cpython *python, struct pyi_known_callable *it, pyi_addr self,
                           const struct pyi_code **leaf, struct pyi_error *err)
 {
     const struct pyi_class *type;
@@ -552,14 +311,22 @@ static int label_for_self(struct pyi_cpython *python, struct callable *it, pyi_a
     }
     if (it->confirmed >= SELF_SURE && it->confirmed++ % SELF_SURE != 0)
         return 0;
-    int rc = type_of(python, self, &type, err);
+    int rc = pyi_leaf_type_of(python, self, &type, err);
     if (rc != 0)
         return pyi_is_fatal(rc) ? rc : 0;
     it->confirmed = type->address == it->owner ? it->confirmed + 1 : 0;
+    if (type->address != it->owner && type->address != it->heir) {
+        /* The object may be gone since the stack was copied, and another may be in its place. */
+        bool heir = false;
+        rc = pyi_leaf_inherits(python, type, it->owner, &heir, err);
+        if (rc != 0 || !heir)
+            return pyi_is_fatal(rc) ? rc : 0;
+        it->heir = type->address;
+    }
     if (type->address != it->owner) {
-        rc = qualified_name(python, type, &qualifier, err);
+        rc = pyi_leaf_qualified(python, type, &qualifier, err);
         if (rc == 0)
-            rc = make_label(python, qualifier, it->name, "", false, leaf, err);
+            rc = pyi_leaf_label(python, qualifier, it->name, "", false, leaf, err);
         if (rc != 0)
             return rc;
     }
@@ -574,7 +341,7 @@ static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, str
                      bool dull, const struct pyi_code **leaf, struct pyi_error *err)
 {
     for (int i = 0; i < MAX_FOLLOW; i++) {
-        struct callable *it;
+        struct pyi_known_callable *it;
         if (!pyi_addr_plausible(call.callable))
             return 0;
         int rc = look_at(python, thread, &call, dull, &it, err);
@@ -584,7 +351,8 @@ static int name_call(struct pyi_cpython *python, struct pyi_tracked *thread, str
             continue;
         /* What may be freed at any time is compared in every sample, as part of its one read. */
         if (!it->stable && it->label != NULL &&
-            !pyi_places_use(&thread->objects, call.callable, header_size(python), python->round))
+            !pyi_places_use(&thread->objects, call.callable, pyi_leaf_header(python),
+                            python->round))
             return pyi_error_nomem(err);
         *leaf = it->label;
         return it->kind == PYI_CALLABLE_DESCRIPTOR
@@ -641,7 +409,8 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (site->role == PYI_ROLE_OPERATION) {
         char name[64];
         snprintf(name, sizeof(name), "[%s]", pyi_opcodes(python->minor)[site->opcode].name);
-        return make_label(python, (struct pyi_text){"", 0}, pyi_text(name), "", true, leaf, err);
+        return pyi_leaf_label(python, (struct pyi_text){"", 0}, pyi_text(name), "", true, leaf,
+                              err);
     }
     rc = see_stack(python, thread, code, site, &window, err);
     if (rc != 0 || window.bytes == NULL)
@@ -662,6 +431,11 @@ static int decode(struct pyi_cpython *python, struct pyi_tracked *thread,
     if (rc == 0 && *leaf == NULL && second.callable != 0)
         rc = name_call(python, thread, second, dull, leaf, err);
     site->lively |= *leaf != NULL;
+    /* 3.14+, Python/bytecodes.c, CALL_LIST_APPEND: the evaluator does it itself and stores no stack
+     * pointer. What else stands there with another one is only about to be called. */
+    if (python->minor >= 14 && !window.stored && *leaf != NULL &&
+        !pyi_text_equal((*leaf)->name, pyi_text("list.append")))
+        *leaf = NULL;
     if (site->dull < DULL)
         site->dull++;
     else if (site->dull == UINT8_MAX)

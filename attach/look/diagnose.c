@@ -45,8 +45,12 @@ static void detail_process(const struct pyi_target *target, char *out, size_t si
 
 static void detail_access(const struct pyi_target *target, char *out, size_t size)
 {
-    snprintf(out, size, "its memory may be read%s",
-             target->status.tracer ? "; a debugger is attached, which does not matter" : "");
+    snprintf(
+        out, size, "its memory may be read%s%s",
+        pyi_memory_live_by_file(target->memory)
+            ? " through /proc/PID/mem (process_vm_readv is refused, by a seccomp filter perhaps)"
+            : "",
+        target->status.tracer ? "; a debugger is attached, which does not matter" : "");
 }
 
 static void detail_program(const struct pyi_target *target, char *out, size_t size)
@@ -150,7 +154,9 @@ static const struct {
 static size_t failed_step(size_t step, int code, const struct pyi_error *error)
 {
     bool version = steps[step].run == step_runtime && code == PYI_E_VERSION;
-    bool threads = steps[step].run == step_layout && strcmp(error->slug, "python-not-ready") == 0;
+    bool threads =
+        steps[step].run == step_layout &&
+        (strcmp(error->slug, "python-not-ready") == 0 || strcmp(error->slug, "python-unused") == 0);
     return version || threads ? step + 1 : step;
 }
 

@@ -128,14 +128,26 @@ static struct pyi_look_thread *look_thread(struct pyi_look *look, const struct p
     return &look->threads[thread->index];
 }
 
-/* The same calls; only the innermost may be on another line by now. */
+/* Python frames: without the C function that may be the last entry. */
+static size_t python_depth(const struct pyi_stack_entry *entries, size_t depth)
+{
+    const struct pyi_code *top = depth > 0 ? entries[depth - 1].code : NULL;
+    return top != NULL && top->first_line == 0 &&
+                   (pyi_text_equal(top->filename, pyi_text("<built-in>")) ||
+                    pyi_text_equal(top->filename, pyi_text("<extended>")))
+               ? depth - 1
+               : depth;
+}
+
+/* The same calls; only the innermost may be on another line, or in other C code, by now. */
 static bool agrees(const struct pyi_look_thread *seen, const struct pyi_stack *stack)
 {
-    if (!seen->read || seen->depth != stack->depth)
+    size_t depth = python_depth(stack->entries, stack->depth);
+    if (!seen->read || python_depth(seen->entries, seen->depth) != depth)
         return false;
-    for (size_t i = 0; i < stack->depth; i++) {
+    for (size_t i = 0; i < depth; i++) {
         const struct pyi_stack_entry *a = &seen->entries[i], *b = &stack->entries[i];
-        if (a->code != b->code || (a->line != b->line && i + 1 < stack->depth))
+        if (a->code != b->code || (a->line != b->line && i + 1 < depth))
             return false;
     }
     return true;

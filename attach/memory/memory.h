@@ -46,6 +46,8 @@ struct pyi_memory {
 };
 
 int pyi_memory_open_live(pid_t pid, struct pyi_memory **out, struct pyi_error *err) PYI_MUST_CHECK;
+/** True for a live memory that is read through /proc/PID/mem, the system call being refused. */
+bool pyi_memory_live_by_file(const struct pyi_memory *memory);
 /** Reads through another thread of the same process from now on: one that has ended has no
  *  memory any more. Only for a live memory. */
 void pyi_memory_live_thread(struct pyi_memory *memory, pid_t tid);

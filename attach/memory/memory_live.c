@@ -162,6 +162,11 @@ int pyi_memory_open_live(pid_t pid, struct pyi_memory **out, struct pyi_error *e
     return 0;
 }
 
+bool pyi_memory_live_by_file(const struct pyi_memory *memory)
+{
+    return memory && memory->ops == &live_ops && ((const struct live *)memory)->file >= 0;
+}
+
 void pyi_memory_live_thread(struct pyi_memory *memory, pid_t tid)
 {
     struct live *live = (struct live *)memory;

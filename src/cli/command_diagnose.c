@@ -39,8 +39,10 @@ static void print_text(const struct pyi_console *console, pid_t pid,
     printf("cannot be profiled (%s): %s\n", error->slug[0] ? error->slug : "other", error->message);
     if (error->why[0])
         printf("  why:  %s\n", error->why);
-    if (error->note[0])
-        printf("  note: %s\n", error->note);
+    char *note = pyi_failure_note(console, error, NULL);
+    if (note)
+        printf("  note: %s\n", note);
+    free(note);
     pyi_failure_advice(console, error, stdout, "  ");
 }
 
@@ -51,8 +53,10 @@ static cJSON *error_object(const struct pyi_console *console, const struct pyi_e
     cJSON_AddStringToObject(object, "message", error->message);
     if (error->why[0])
         cJSON_AddStringToObject(object, "why", error->why);
-    if (error->note[0])
-        cJSON_AddStringToObject(object, "note", error->note);
+    char *note = pyi_failure_note(console, error, NULL);
+    if (note)
+        cJSON_AddStringToObject(object, "note", note);
+    free(note);
     char *tries[2];
     size_t count = pyi_failure_tries(console, error, NULL, tries);
     cJSON *list = cJSON_AddArrayToObject(object, "try");

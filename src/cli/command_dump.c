@@ -554,7 +554,7 @@ static int open_target(struct dump *dump, struct pyi_error *err)
         .wait = pyi_options_given(options, PYI_OPT_WAIT) ? options->numbers[PYI_OPT_WAIT] : 2,
         .libpython = options->values[PYI_OPT_LIBPYTHON],
         .assume_version = options->values[PYI_OPT_ASSUME_VERSION],
-        .c_labels = PYI_C_LABELS_NONE, /* every entry shown has a line and variables */
+        .c_labels = pyi_command_c_labels(options),
         .select = options->values[PYI_OPT_THREAD] ? selects : NULL,
         .select_context = (void *)options->values[PYI_OPT_THREAD],
     };

@@ -245,8 +245,9 @@ static void on_log(void *context, const char *domain, const char *line)
 
 /* ---- set-up shared by both kinds ------------------------------------------------------------- */
 
-static enum pyi_c_labels c_labels(const char *word)
+enum pyi_c_labels pyi_command_c_labels(const struct pyi_options *given)
 {
+    const char *word = given->values[PYI_OPT_C_LABELS];
     if (word == NULL || strcmp(word, "compatible") == 0)
         return PYI_C_LABELS_COMPATIBLE;
     return strcmp(word, "extended") == 0 ? PYI_C_LABELS_EXTENDED : PYI_C_LABELS_NONE;
@@ -292,7 +293,7 @@ static void set_up(struct recording *recording)
         options->wait = given->numbers[PYI_OPT_WAIT];
     options->libpython = given->values[PYI_OPT_LIBPYTHON];
     options->assume_version = given->values[PYI_OPT_ASSUME_VERSION];
-    options->c_labels = c_labels(given->values[PYI_OPT_C_LABELS]);
+    options->c_labels = pyi_command_c_labels(given);
     options->mode = mode(given);
     options->waits = pyi_options_given(given, PYI_OPT_WAITS);
     options->no_gc = pyi_options_given(given, PYI_OPT_NO_GC);

@@ -46,18 +46,20 @@ static const struct pyi_error_row rows[] = {
     {.slug = "lsm", .status = PYI_EXIT_PERMISSION,
      .note = "the kernel log names the rule",
      .tries = {"sudo dmesg | grep -E 'apparmor=.DENIED|avc: +denied' | tail -3"}},
-    {.slug = "userns", .status = PYI_EXIT_PERMISSION,
-     .tries = {"sudo nsenter -t {pid} -U --preserve-credentials -- {command}", "{sudo}"}},
+    /* Never below us (the owner of a namespace has all rights in it): beside or above. */
+    {.slug = "userns", .status = PYI_EXIT_PERMISSION, .tries = {"{sudo}   # outside this user namespace"}},
     {.slug = "traced", .status = PYI_EXIT_PERMISSION,
      .note = "a process has room for one tracer; without --native and --blocking none is needed"},
     {.slug = "stop-refused", .status = PYI_EXIT_PERMISSION,
      .note = "reading is allowed, stopping is not; --native and --blocking need both"},
     {.slug = "not-dumpable", .status = PYI_EXIT_PERMISSION, .tries = {"{sudo}"}},
     {.slug = "no-process", .status = PYI_EXIT_NOTHING, .tries = {"{command-child}"}},
+    {.slug = "hidden", .status = PYI_EXIT_PERMISSION, .tries = {"{sudo}"}},
     {.slug = "zombie", .status = PYI_EXIT_NOTHING},
     {.slug = "kernel-thread", .status = PYI_EXIT_TARGET},
     {.slug = "not-python", .status = PYI_EXIT_TARGET, .tries = {"{command-child}"}},
     {.slug = "python-not-ready", .status = PYI_EXIT_TARGET, .tries = {"{command:--wait=30}"}},
+    {.slug = "python-unused", .status = PYI_EXIT_TARGET, .tries = {"{command-child}", "{command:--wait=30}"}},
     {.slug = "core-bad", .status = PYI_EXIT_FAILURE,
      .note = "gcore PID makes one of a process that goes on running"},
     {.slug = "core-no-file", .status = PYI_EXIT_TARGET,
@@ -84,6 +86,7 @@ static const struct pyi_error_row rows[] = {
     {.slug = "read-errors", .status = PYI_EXIT_OK},
     {.slug = "lagging", .status = PYI_EXIT_OK},
     {.slug = "script-missing", .status = PYI_EXIT_FAILURE},
+    {.slug = "self-check-program", .status = PYI_EXIT_FAILURE, .tries = {"{command:--python=FILE}"}},
     {.slug = "script-exec", .status = PYI_EXIT_FAILURE, .tries = {"{command:--python=FILE}"}},
     {.slug = "output-exists", .status = PYI_EXIT_FAILURE},
     {.slug = "output-full", .status = PYI_EXIT_FAILURE},
@@ -384,15 +387,28 @@ void pyi_failure_advice(const struct pyi_console *console, const struct pyi_erro
     }
 }
 
+char *pyi_failure_note(const struct pyi_console *console, const struct pyi_error *error,
+                       const char *fallback)
+{
+    const struct pyi_error_row *row = row_of(error, fallback);
+    char *own = expand(console->options, error, row ? row->note : NULL);
+    if (own && error->note[0] && strcmp(own, error->note) != 0) {
+        struct pyi_strbuf both = {0};
+        pyi_strbuf_format(&both, "%s\n        %s", own, error->note);
+        free(own);
+        return pyi_strbuf_detach(&both);
+    }
+    return own ? own : error->note[0] ? strdup(error->note) : NULL;
+}
+
 int pyi_failure_print(const struct pyi_console *console, const struct pyi_error *error,
                       const char *fallback)
 {
     const struct pyi_error_row *row = row_of(error, fallback);
     const int status = pyi_failure_status(error, fallback);
     char *own_why = expand(console->options, error, row && !error->why[0] ? row->why : NULL);
-    char *own_note = expand(console->options, error, row && !error->note[0] ? row->note : NULL);
+    char *note = pyi_failure_note(console, error, fallback);
     const char *why = error->why[0] ? error->why : own_why;
-    const char *note = error->note[0] ? error->note : own_note;
     fflush(stdout);
     if (pyi_options_given(console->options, PYI_OPT_JSON_ERRORS)) {
         print_json(console, error, fallback, why, note, status);
@@ -412,7 +428,7 @@ int pyi_failure_print(const struct pyi_console *console, const struct pyi_error 
         }
     }
     free(own_why);
-    free(own_note);
+    free(note);
     return status;
 }
 

@@ -47,6 +47,9 @@ int pyi_failure_status(const struct pyi_error *error, const char *fallback);
 /* Prints a failure in full and returns its exit status. `fallback` as above. */
 int pyi_failure_print(const struct pyi_console *console, const struct pyi_error *error,
                       const char *fallback);
+/** What is known besides: the row's own note and the library's. Freed by the caller; NULL: none. */
+char *pyi_failure_note(const struct pyi_console *console, const struct pyi_error *error,
+                       const char *fallback);
 /* Only the lines of advice ("  try: "), each behind `indent`; for --diagnose. */
 void pyi_failure_advice(const struct pyi_console *console, const struct pyi_error *error,
                         FILE *stream, const char *indent);

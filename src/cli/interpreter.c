@@ -122,7 +122,8 @@ static bool from_environment(struct pyi_strbuf *out)
     return found;
 }
 
-static void choose(const struct pyi_options *options, const char *script, struct pyi_strbuf *out)
+void pyi_interpreter_choose(const struct pyi_options *options, const char *script,
+                            struct pyi_strbuf *out)
 {
     if (pyi_options_given(options, PYI_OPT_PYTHON)) {
         pyi_strbuf_string(out, options->values[PYI_OPT_PYTHON]);
@@ -150,7 +151,7 @@ int pyi_program_build(const struct pyi_options *options, const char *script,
     *out = (struct pyi_program){.script = script};
     /* Interpreter, option and its value, arguments, NULL. */
     out->argv = calloc((size_t)options->program_count + 4, sizeof(*out->argv));
-    choose(options, script, &out->python);
+    pyi_interpreter_choose(options, script, &out->python);
     if (!out->argv || out->python.failed)
         return pyi_error_nomem(err);
     int count = 0, first = 0;

@@ -13,6 +13,10 @@ bool pyi_path_search(const char *name, struct pyi_strbuf *out);
  * "#!/usr/bin/env python3". False when it asks for none. `line` need not end. */
 bool pyi_shebang_python(struct pyi_text line, char *out, size_t size);
 
+/* Name or path of the interpreter to start; `script` as below. Appends. */
+void pyi_interpreter_choose(const struct pyi_options *options, const char *script,
+                            struct pyi_strbuf *out);
+
 /* Command that runs the program. */
 struct pyi_program {
     char **argv;              /* interpreter, its options, script or value, arguments, NULL */

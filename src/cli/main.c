@@ -22,7 +22,7 @@ static const struct command commands[] = {
     {PYI_OPTIONS, pyi_command_launch},        {PYI_OPT_PID, pyi_command_attach},
     {PYI_OPT_DIAGNOSE, pyi_command_diagnose}, {PYI_OPT_LIST_PREV, pyi_command_list},
     {PYI_OPT_DUMP, pyi_command_dump},         {PYI_OPT_PS, pyi_command_ps},
-    {PYI_OPT_CORE, pyi_command_dump},
+    {PYI_OPT_CORE, pyi_command_dump},         {PYI_OPT_SELF_CHECK, pyi_command_selfcheck},
 };
 
 static bool asked_for(const struct pyi_options *options, const struct command *command)
@@ -79,7 +79,8 @@ static int too_many(const struct pyi_console *console, const struct command *fir
     const bool upstream_only =
         second->trigger != PYI_OPT_PID && second->trigger != PYI_OPT_DIAGNOSE &&
         second->trigger != PYI_OPT_LIST_PREV && second->trigger != PYI_OPT_DUMP &&
-        second->trigger != PYI_OPT_PS && second->trigger != PYI_OPT_CORE;
+        second->trigger != PYI_OPT_PS && second->trigger != PYI_OPT_CORE &&
+        second->trigger != PYI_OPT_SELF_CHECK;
     if (upstream_only)
         return pyi_usage_print(console, "You can only specify one of --load, --load-prev, -m, or "
                                         "script arguments");
@@ -146,8 +147,9 @@ static int check_together(const struct pyi_console *console, const struct comman
         return pyi_usage_print(console, "--open needs --outfile, the file to be opened");
     if (pyi_options_given(options, PYI_OPT_JSON) && command->trigger != PYI_OPT_DIAGNOSE &&
         command->trigger != PYI_OPT_DUMP && command->trigger != PYI_OPT_CORE &&
-        command->trigger != PYI_OPT_PS)
-        return pyi_usage_print(console, "--json needs --diagnose, --dump, --core or --ps");
+        command->trigger != PYI_OPT_PS && command->trigger != PYI_OPT_SELF_CHECK)
+        return pyi_usage_print(console,
+                               "--json needs --diagnose, --dump, --core, --ps or --self-check");
     return check_dump(console, command);
 }
 

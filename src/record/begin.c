@@ -292,13 +292,19 @@ static bool is_over(struct pyi_recorder *recorder, uint64_t now)
     return false;
 }
 
+/* Seen of every Python for a moment after exec; the second when its program has another name. */
+static bool may_be_starting(const char *slug)
+{
+    return strcmp(slug, "python-not-ready") == 0 || strcmp(slug, "python-unused") == 0;
+}
+
 static uint64_t patience(const struct pyi_recorder *recorder, int code, const char *slug)
 {
     if (code == PYI_E_GONE)
         return REFUSAL_PATIENCE;
     if (code != PYI_E_NOTPYTHON)
         return REFUSAL_PATIENCE;
-    if (strcmp(slug, "python-not-ready") == 0 && recorder->launched)
+    if (may_be_starting(slug) && recorder->launched)
         return UINT64_MAX; /* nothing else to do but to wait: it is our own program */
     double wait = recorder->options.wait;
     return wait > 0 && wait < 1e9 ? (uint64_t)(wait * 1e9) : 0;
@@ -308,7 +314,7 @@ static uint64_t patience(const struct pyi_recorder *recorder, int code, const ch
  * program that is none costs a search of all its files each time. */
 static uint64_t replaced_step(const char *slug, uint64_t age)
 {
-    if (strcmp(slug, "python-not-ready") == 0 || strcmp(slug, "no-symbols") == 0)
+    if (may_be_starting(slug) || strcmp(slug, "no-symbols") == 0)
         return 2 * MS;
     uint64_t step = age < 2 * MS ? 2 * MS : age;
     return step < REPLACED_STEP ? step : REPLACED_STEP;

@@ -187,7 +187,7 @@ def ask_helper(settings, *arguments, timeout=300):
 class Workload:
     """A running bench_*.py under an interpreter, until the end of a `with`."""
 
-    def __init__(self, interpreter, name, *arguments, before=()):
+    def __init__(self, interpreter, name, *arguments, before=(), env=None):
         self.interpreter, self.name = interpreter, name
         script = "bench_%s.py" % name.lower()
         self.folder, inside = lab.place(
@@ -197,7 +197,8 @@ class Workload:
             file.write(bytes(64))
         command = [*interpreter.command, *before, os.path.join(inside, script),
                    os.path.join(inside, "counters"), *map(str, arguments)]
-        self.target = lab.Target(command, folder=self.folder, stderr=subprocess.DEVNULL)
+        self.target = lab.Target(command, folder=self.folder, stderr=subprocess.DEVNULL,
+                                 env=env or {})
         self.pid = self.target.pid
 
     def __enter__(self):

@@ -16,12 +16,13 @@ import record
 
 COSTS = ["W1", "W2", "W3", "W4", "W4 160", "W6"]  # "W4 160": with so many threads
 WAITING = {"W4 160": 158}
-TEARS = ["W1", "W2", "W2adv", "W3", "W4", "W6", "W7", "W8", "raise", "callers"]
+TEARS = ["W1", "W2", "W2adv", "W3", "W4", "W4 160", "W6", "W7", "W8", "raise", "callers"]
 GOALS = {"W1": 2.0, "W2": 2.5, "W3": 3.0}
 HEAP_GOAL = 1.5     # 3.8-3.10, against a call with as many ranges as frames are read again
 HEAP_RANGES = 12
 PACED_MORE = 6.0    # microseconds above a bare timer loop
 LEAST_SHARE = 0.5  # of a CPU the target must have had
+ENOUGH = 100000    # delivered samples of a version
 FLAT = 0
 
 
@@ -96,6 +97,31 @@ def paced(settings):
                    rows)
 
 
+def states(settings):
+    """Every recording asks for them, the tables above do not."""
+    settings.say("CPU per sample with states of threads, beside the same engine without, paced")
+    rows = []
+    for interpreter in bench.interpreters(settings):
+        for name in ["W2"] if settings.quick else ["W1", "W2", "W4", "W6"]:
+            row = [interpreter.name, name]
+            try:
+                with bench.Workload(interpreter, name) as workload:
+                    for interval in (1000000, 100000):
+                        got = bench.ask_helper(settings, "states", workload.pid,
+                                               0.1 if settings.quick else 0.3, interval, 2)["slices"]
+                        plain = [part["bare"] for part in got]
+                        with_states = [part["cpu"] / max(part["samples"], 1) * 1e6 for part in got]
+                        row += ["%.1f" % bench.median(plain), "%.1f" % bench.median(with_states),
+                                "%.2f" % bench.median([a / b for a, b in zip(with_states, plain)]),
+                                "%.2f" % cpu_share(got)]
+            except bench.Skip as reason:
+                row += [str(reason)]
+                row += ["-"] * (10 - len(row))
+            rows.append(row)
+    columns = ["without", "with", "ratio", "share"]
+    settings.table(["python", "load"] + ["1k " + c for c in columns] + ["10k " + c for c in columns], rows)
+
+
 def checked(settings, workload, seconds, interval):
     got = bench.ask_helper(settings, "check", workload.pid, seconds, interval, workload.legal_file())
     total = got["samples"] + got["lost"]
@@ -114,10 +140,12 @@ def bias(workload, before, got):
     return "%+.3f" % (seen - still / max(still + moving, 1))
 
 
-def judged(torn, share):
-    """A target that hardly ran cannot show that its stacks are read well."""
+def judged(torn, delivered, share):
+    """A target that hardly ran, or was hardly looked at, cannot show that its stacks are read well."""
     if torn:
         return "MISSED"
+    if delivered < ENOUGH:
+        return "inconclusive (below %d samples)" % ENOUGH
     return "met" if share >= LEAST_SHARE else "inconclusive (share below %.1f)" % LEAST_SHARE
 
 
@@ -128,8 +156,9 @@ def tears(settings):
     for interpreter in bench.interpreters(settings):
         for name in ["W2", "W2adv", "W8"] if settings.quick else TEARS:
             row = [interpreter.name, name]
+            more = [WAITING[name]] if name in WAITING else []
             try:
-                with bench.Workload(interpreter, name) as workload:
+                with bench.Workload(interpreter, name.split()[0], *more) as workload:
                     first = ""
                     for seconds, interval in ((0.2 if settings.quick else 0.8, FLAT),
                                               (0.3 if settings.quick else 1.0, 100000)):
@@ -151,7 +180,7 @@ def tears(settings):
                    + ["e.g."], rows)
     settings.table(["python", "torn", "folded", "lost", "delivered", "share", "no impossible stack"],
                    [[interpreter.name, torn, folded, lost, delivered, "%.2f" % bench.median(shares),
-                     judged(torn, bench.median(shares))]
+                     judged(torn, delivered, bench.median(shares))]
                     for interpreter, (torn, folded, lost, delivered, shares) in torn_of.items()])
 
 
@@ -187,5 +216,6 @@ def sessions(settings):
 def run(settings):
     costs(settings)
     paced(settings)
+    states(settings)
     tears(settings)
     sessions(settings)

@@ -3,6 +3,7 @@
  * sampler.c - measures the sampling engine alone on a running target.
  *
  * usage: sampler cost  PID SECONDS INTERVAL_NS RANGES    what a sample costs, beside a bare loop
+ *        sampler states PID SECONDS INTERVAL_NS 2      the same beside the engine without states
  *        sampler check PID SECONDS INTERVAL_NS FILE      impossible stacks; FILE: see read_legal()
  *        sampler timer SECONDS INTERVAL_NS               a bare absolute sleep loop
  *        sampler run FILE COMMAND...                     what a program used, into FILE
@@ -381,9 +382,10 @@ static void print_slice(const struct slice *slice)
            (unsigned long long)(slice->after.mispredicted - slice->before.mispredicted));
 }
 
-/* Bare loop, engine, bare loop, engine, ...: five of each, so that both see the same weather. */
-static int cost(struct pyi_target *target, double seconds, int64_t interval, size_t ranges,
-                struct pyi_error *err)
+/* Bare loop, engine, bare loop, engine, ...: five of each, so that both see the same weather. With
+ * `plain` that is compared with instead. */
+static int cost(struct pyi_target *target, struct pyi_target *plain, double seconds,
+                int64_t interval, size_t ranges, struct pyi_error *err)
 {
     pid_t pid = pyi_target_info(target)->pid;
     struct slice slice;
@@ -392,9 +394,16 @@ static int cost(struct pyi_target *target, double seconds, int64_t interval, siz
     printf("{\"slices\": [");
     for (int i = 0; !code && i < 5; i++) {
         uint64_t ticks;
-        double bare =
-            interval ? timer_loop(seconds, interval, &ticks) : bare_read(pid, seconds / 4, ranges);
+        double bare = plain      ? 0
+                      : interval ? timer_loop(seconds, interval, &ticks)
+                                 : bare_read(pid, seconds / 4, ranges);
 
+        if (plain) {
+            code = run_slice(plain, seconds, interval, NULL, &slice, err);
+            bare = slice.cpu / (double)(slice.samples ? slice.samples : 1) * 1e6;
+            if (code)
+                break;
+        }
         code = run_slice(target, seconds, interval, NULL, &slice, err);
         printf("%s{\"bare\": %.3f, ", i ? ", " : "", bare);
         print_slice(&slice);
@@ -479,28 +488,33 @@ int main(int argc, char **argv)
         printf("{\"cpu\": %.9f, \"ticks\": %llu}\n", each * 1e-6, (unsigned long long)ticks);
         return 0;
     }
-    bool costing = argc == 6 && !strcmp(argv[1], "cost");
+    bool states = argc == 6 && !strcmp(argv[1], "states");
+    bool costing = states || (argc == 6 && !strcmp(argv[1], "cost"));
     if (!costing && (argc != 6 || strcmp(argv[1], "check") != 0)) {
         fprintf(stderr, "usage: see the head of tests/bench/sampler.c\n");
         return 2;
     }
     struct pyi_target_options options = {0};
-    struct pyi_target *target;
+    struct pyi_target *target = NULL, *plain = NULL;
     struct pyi_error err = {0};
-    int code = pyi_target_open((pid_t)atoi(argv[2]), &options, &target, &err);
+    int code = states ? pyi_target_open((pid_t)atoi(argv[2]), &options, &plain, &err) : 0;
+    options.states = states;
+    if (!code)
+        code = pyi_target_open((pid_t)atoi(argv[2]), &options, &target, &err);
     if (!code) {
         size_t ranges = (size_t)atoi(argv[5]);
 
         if (costing)
-            code = cost(target, atof(argv[3]), atoll(argv[4]),
+            code = cost(target, plain, atof(argv[3]), atoll(argv[4]),
                         ranges < 2            ? 2
                         : ranges > RANGES_MAX ? RANGES_MAX
                                               : ranges,
                         &err);
         else
             code = check(target, atof(argv[3]), atoll(argv[4]), argv[5], &err);
-        pyi_target_close(target);
     }
+    pyi_target_close(target);
+    pyi_target_close(plain);
     if (code)
         fprintf(stderr, "sampler: %s (%s)\n", err.message, err.why);
     return code ? 1 : 0;

@@ -86,7 +86,7 @@ def test_version(tool):
     (["--rate", "-5", "x.py"], "option --rate needs a rate above zero"),
     (["--pid", "me"], "option --pid needs a process id"),
     (["--progress", "maybe", "x.py"], "always, never or auto"),
-    (["--json", "x.py"], "--json needs --diagnose"),
+    (["--json", "x.py"], "--json needs --diagnose, --dump, --core, --ps or --self-check"),
     # Options of later work are absent, not half there.
     (["-k", "x.py"], "unknown option -k"),
     (["--live", "x.py"], "unknown option --live"),

@@ -4,11 +4,13 @@
 import collections
 import json
 import os
+import re
 import resource
 import subprocess
 import time
 
 import lab
+import pyi
 import pytest
 
 HELPER = os.path.join(lab.BUILD, "tests", "live", "dump_stacks")
@@ -30,7 +32,7 @@ def leaves_of(seen):
 def expected(label, labels):
     if label is None or labels == "none":
         return None
-    ours = label.endswith("()") or label.startswith("[")
+    ours = label.endswith(")") or label.startswith("[")
     return (label, "<extended>" if ours else "<built-in>", 0, 0)
 
 
@@ -170,4 +172,33 @@ def test_cost(interpreter):
     print("%s: %.3f calls per sample, %+.3f for leaves; %.1f us, %+.2f us" % (
         interpreter, calls["none"] / 4, more, cpu["none"] / 4 * 1e6,
         (cpu["compatible"] - cpu["none"]) / 4 * 1e6))
-    assert more <= 0.15
+    assert more <= 0.1
+    assert (cpu["compatible"] - cpu["none"]) / 4 <= 2e-6
+
+
+@pytest.mark.parametrize("interpreter", lab.one_per_version(), ids=repr)
+def test_dump(interpreter):
+    """--dump shows the C function as one line more, and none without labels."""
+    target = lab.start(interpreter, "leaves.py", "rest")
+    try:
+        told = {ident: (plain, extended) for ident, _, plain, extended in target.json()}
+        assert not compare(target, [[ident, "", *labels] for ident, labels in told.items()],
+                           "compatible")
+        for choice in ("compatible", "extended", "none"):
+            done = pyi.run("--dump", "--json", "--locals", "--pid", target.pid,
+                           "--c-labels=" + choice)
+            assert done.status == 0, done
+            for thread in json.loads(done.out)["threads"]:
+                if thread["ident"] not in told:
+                    continue
+                plain, extended = told[thread["ident"]]
+                wanted = expected(extended if choice == "extended" else plain, choice)
+                top, below = thread["frames"][:2]
+                assert (top["file"][0] == "<") == (wanted is not None) or top["file"] == "<string>"
+                if wanted is not None:
+                    assert (top["function"], top["file"], top["line"]) == wanted[:3]
+                    assert top["locals"] == [] and below["line"] > 0
+        text = pyi.run("--dump", "--pid", target.pid).text
+        assert re.search(r"\n    sleep +<built-in>\n    wait_sleep +leaves\.py:\d+\n", text), text
+    finally:
+        target.close()

@@ -266,6 +266,37 @@ static void test_stale_pointer(void **state)
     }
 }
 
+/* 3.14+: list.append needs no stored stack pointer, but nothing else does without. */
+static void test_list_append(void **state)
+{
+    EVERY(scene)
+    {
+        struct fake *fake = scene->fake;
+        const struct pyi_layout *l = fake->layout;
+        if (l->minor < 14)
+            continue;
+        uint8_t *code = fake_at(fake, scene->code + l->code_adaptive);
+        for (int i = 1; i <= 3; i++)
+            code[2 * (AT - i)] = opcode(l->minor, "LOAD_CONST");
+        code[2 * AT + 1] = 1;
+        pyi_addr type = fake_type(fake, "method_descriptor", 0);
+        pyi_addr append = fake_object(fake, type, 64), pop = fake_object(fake, type, 64);
+        fake_u64(fake, append + l->descr_type, scene->list_type);
+        fake_u64(fake, append + l->methoddescr_method, definition(scene, "append"));
+        fake_u64(fake, pop + l->descr_type, scene->list_type);
+        fake_u64(fake, pop + l->methoddescr_method, definition(scene, "pop"));
+        fake_u64(fake, scene->frame + l->iframe_stacktop, scene->stack);
+        fake_u64(fake, scene->stack, append);
+        fake_u64(fake, scene->stack + 8, scene->list | 1);
+        fake_u64(fake, scene->stack + 16, scene->list);
+        assert_string_equal(leaf_of(scene, PYI_STACK_NEW)->name.data, "list.append");
+        fake_u64(fake, scene->stack, pop);
+        assert_null(leaf_of(scene, PYI_STACK_NEW));
+        fake_u64(fake, scene->frame + l->iframe_stacktop, scene->stack + 24);
+        assert_string_equal(leaf_of(scene, PYI_STACK_NEW)->name.data, "list.pop");
+    }
+}
+
 static void test_none(void **state)
 {
     EVERY(scene)
@@ -281,7 +312,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_function),      cmocka_unit_test(test_change),
         cmocka_unit_test(test_reused_method), cmocka_unit_test(test_no_function),
-        cmocka_unit_test(test_stale_pointer), cmocka_unit_test(test_none),
+        cmocka_unit_test(test_stale_pointer), cmocka_unit_test(test_list_append),
+        cmocka_unit_test(test_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

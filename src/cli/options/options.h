@@ -43,6 +43,7 @@ enum pyi_option_id {
     PYI_OPT_PYTHON,
     PYI_OPT_LIST_PREV,
     PYI_OPT_DIAGNOSE,
+    PYI_OPT_SELF_CHECK,
     PYI_OPT_DUMP,
     PYI_OPT_CORE,
     PYI_OPT_PS,
