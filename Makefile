@@ -47,7 +47,7 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) -fvisibility=hidden -fPIC -D_GNU_SOURCE -I.
 	$(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
 
 LIB_SRC := $(sort $(wildcard src/base/*.c src/session/*.c src/tree/*.c src/render/*.c src/render/*/*.c \
-	src/record/*.c attach/*.c attach/*/*.c))
+	src/record/*.c src/record/*/*.c attach/*.c attach/*/*.c))
 CLI_SRC := $(sort $(wildcard src/cli/*.c src/cli/*/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/html_bundle.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)

@@ -31,6 +31,7 @@ struct pyi_tally {
     uint64_t stops;      /* times the target was stopped */
     double stopped;      /* seconds the target was stopped */
     double unobserved;   /* seconds given to [unobserved] frames */
+    double slowest;      /* longest interval that max_cpu led to, seconds; 0 none */
     double profiler_cpu; /* seconds of CPU the recorder used while sampling */
     uint64_t memory;     /* bytes held by the recording */
     size_t threads;      /* threads seen */
@@ -51,7 +52,10 @@ struct pyi_recorder_options {
     double interval;    /* seconds between samples; <= 0 samples at 0.001 but is stored as given */
     double duration;    /* seconds; 0: until stopped or the target ends */
     const char *thread; /* glob on the name, kernel thread id in decimal, or "main"; NULL: all */
+    const char *pyirec; /* file that is written while recording, see pyirec(5); NULL none */
     const char *target_description; /* NULL: made from the command line */
+    bool aggregate;                 /* keep no timeline: one record per thread, stack and state */
+    double max_cpu;                 /* share of a core above which it samples less often; 0: none */
     double wait;                    /* seconds to wait for a starting interpreter; default 2 */
     const char *libpython;          /* file that holds the runtime, NULL: search */
     const char *assume_version;     /* "3.15": use this layout whatever the target says; unsafe */
@@ -125,6 +129,12 @@ PYI_API int pyi_recorder_take_sessions(struct pyi_recorder *recorder, struct pyi
 /** A session of everything so far; sampling can go on. Errors: NOMEM. */
 PYI_API int pyi_recorder_snapshot(struct pyi_recorder *recorder, struct pyi_session **out,
                                   struct pyi_error *err) PYI_MUST_CHECK;
+/**
+ * A session of everything so far, which is then forgotten: the recording goes on as if it began
+ * now. For the progress callback. Errors: NOMEM, LIMIT, INVALID (with `pyirec`).
+ */
+PYI_API int pyi_recorder_roll(struct pyi_recorder *recorder, struct pyi_session **out,
+                              struct pyi_error *err) PYI_MUST_CHECK;
 PYI_API void pyi_recorder_tally(const struct pyi_recorder *recorder, struct pyi_tally *out);
 /**
  * One line without newline that says how the recording went: "2,998 samples in 3.00 s: 2,998
@@ -141,6 +151,12 @@ PYI_API enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recor
 /** After PYI_END_EXEC the program that the target became, as it sees the path; else "". Borrowed
  *  until free; bytes of the path, not made safe to print. */
 PYI_API struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder);
+/**
+ * How writing `pyirec` went: 0, or the error that ended it. Complete once the session was taken.
+ * What was written before an error is under the file's name with .part behind.
+ */
+PYI_API int pyi_recorder_file(const struct pyi_recorder *recorder,
+                              struct pyi_error *err) PYI_MUST_CHECK;
 /** Process id of the target in our pid namespace. */
 PYI_API pid_t pyi_recorder_pid(const struct pyi_recorder *recorder);
 

@@ -87,7 +87,8 @@ PYI_API void pyi_session_free(struct pyi_session *session);
 /* ---- files ----------------------------------------------------------------------------- */
 
 /**
- * Reads a .pyisession file; "-" is standard input. The file is streamed, never held whole.
+ * Reads a .pyisession or .pyirec file; "-" is standard input. The file is streamed, never held
+ * whole, but for a .pyirec that comes through a pipe.
  * Errors: OS (absent, unreadable), FORMAT (not JSON or a required key missing: the message
  * names byte or key), LIMIT, NOMEM.
  */
@@ -96,6 +97,18 @@ PYI_API int pyi_session_load(const char *path, struct pyi_session **out,
 /** The same from memory; the text may hold NUL bytes only inside its length. */
 PYI_API int pyi_session_from_json(const char *json, size_t length, struct pyi_session **out,
                                   struct pyi_error *err) PYI_MUST_CHECK;
+/** As pyi_session_load() for .pyirec, from memory. Errors: FORMAT, LIMIT, NOMEM. */
+PYI_API int pyi_session_from_pyirec(const void *bytes, size_t length, struct pyi_session **out,
+                                    struct pyi_error *err) PYI_MUST_CHECK;
+/** The session in our own format, see pyirec(5). Errors: NOMEM, LIMIT, the sink's. */
+PYI_API int pyi_session_to_pyirec(const struct pyi_session *session, const struct pyi_sink *sink,
+                                  struct pyi_error *err) PYI_MUST_CHECK;
+/** As pyi_session_save(), in our own format. */
+PYI_API int pyi_session_save_pyirec(const struct pyi_session *session, const char *path,
+                                    struct pyi_error *err) PYI_MUST_CHECK;
+/** It was read from a .pyirec file whose end is missing: the recorder was killed, the disk was
+ *  full, or the file is damaged. What stands before is there. */
+PYI_API bool pyi_session_is_cut(const struct pyi_session *session);
 /** Writes to a temporary name beside `path`, then renames. Errors: OS, NOMEM. */
 PYI_API int pyi_session_save(const struct pyi_session *session, const char *path,
                              struct pyi_error *err) PYI_MUST_CHECK;
@@ -212,7 +225,8 @@ PYI_API bool pyi_session_is_library_path(const struct pyi_session *session, stru
 /**
  * Stores it under its identifier (local start time) after pruning to 10 older ones; `id` gets
  * the identifier. Directory: $XDG_DATA_HOME/pyinstrument/reports, else
- * ~/.local/share/pyinstrument/reports, shared with upstream. Errors: OS, NOMEM.
+ * ~/.local/share/pyinstrument/reports, shared with upstream. The file is a .pyisession, or a
+ * .pyirec when that would take more than 64 MB. Errors: OS, NOMEM.
  */
 PYI_API int pyi_store_save(const struct pyi_session *session, char id[32],
                            struct pyi_error *err) PYI_MUST_CHECK;

@@ -102,6 +102,20 @@ int pyi_json_reader_open_memory(const void *bytes, size_t length, const char *na
     return 0;
 }
 
+int pyi_json_reader_open_behind(const void *bytes, size_t length, int fd, const char *name,
+                                struct pyi_json_reader **out, struct pyi_error *err)
+{
+    struct pyi_json_reader *reader;
+    int code = reader_new(name, WINDOW, &reader, err);
+    if (code)
+        return code;
+    reader->fd = fd;
+    reader->memory = bytes;
+    reader->memory_left = length;
+    *out = reader;
+    return 0;
+}
+
 void pyi_json_reader_close(struct pyi_json_reader *reader)
 {
     if (!reader)
@@ -149,7 +163,7 @@ static int read_block(struct pyi_json_reader *reader, struct pyi_error *err)
 {
     char *to = reader->window + reader->end;
     size_t room = reader->capacity - reader->end;
-    if (reader->fd < 0) {
+    if (reader->fd < 0 || reader->memory_left) {
         size_t length = reader->memory_left < room ? reader->memory_left : room;
         reader->ended = !length;
         if (!length)

@@ -33,6 +33,9 @@ int pyi_json_reader_open(int fd, const char *name, struct pyi_json_reader **out,
                          struct pyi_error *err) PYI_MUST_CHECK;
 int pyi_json_reader_open_memory(const void *bytes, size_t length, const char *name,
                                 struct pyi_json_reader **out, struct pyi_error *err) PYI_MUST_CHECK;
+/* `length` bytes of memory first, then `fd` from where it stands. */
+int pyi_json_reader_open_behind(const void *bytes, size_t length, int fd, const char *name,
+                                struct pyi_json_reader **out, struct pyi_error *err) PYI_MUST_CHECK;
 void pyi_json_reader_close(struct pyi_json_reader *reader);
 
 /* Next token. Errors: FORMAT with byte offset, OS, NOMEM, LIMIT (nesting deeper than 10,000 or

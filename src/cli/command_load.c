@@ -20,12 +20,20 @@ static void free_session(struct pyi_session **session)
 }
 
 /* Adds one file's session to what was loaded so far. */
-static int load_one(const char *path, struct pyi_session **all, struct pyi_error *err)
+static int load_one(const struct pyi_console *console, const char *path, struct pyi_session **all,
+                    struct pyi_error *err)
 {
     struct pyi_session *session = NULL;
     int code = pyi_session_load(path, &session, err);
     if (code)
         return code;
+    if (pyi_session_is_cut(session)) {
+        char safe[300];
+        pyi_warning_print(console,
+                          "%s lacks its end (the recorder was killed, or the disk was full); what "
+                          "stands before is shown",
+                          pyi_text_safe(pyi_text(path), safe, sizeof(safe)));
+    }
     if (!*all) {
         *all = session;
         return PYI_OK;
@@ -41,15 +49,16 @@ static int load_one(const char *path, struct pyi_session **all, struct pyi_error
 }
 
 /* A word that names no file but matches some stands for all of them, in alphabetical order. */
-static int load_word(const char *word, struct pyi_session **all, struct pyi_error *err)
+static int load_word(const struct pyi_console *console, const char *word, struct pyi_session **all,
+                     struct pyi_error *err)
 {
     glob_t found = {0};
     if (strcmp(word, "-") == 0 || access(word, F_OK) == 0 || !strpbrk(word, "*?[") ||
         glob(word, 0, NULL, &found) != 0)
-        return load_one(word, all, err);
+        return load_one(console, word, all, err);
     int code = PYI_OK;
     for (size_t i = 0; i < found.gl_pathc && !code; i++)
-        code = load_one(found.gl_pathv[i], all, err);
+        code = load_one(console, found.gl_pathv[i], all, err);
     globfree(&found);
     return code;
 }
@@ -83,7 +92,7 @@ static int load_files(const struct pyi_console *console, struct pyi_session **ou
     const struct pyi_options *options = console->options;
     struct pyi_error error = {0};
     for (size_t i = 0; i < options->load_count; i++) {
-        if (load_word(options->loads[i], out, &error)) {
+        if (load_word(console, options->loads[i], out, &error)) {
             explain(options->loads[i], &error);
             return pyi_failure_print(console, &error, "session-bad");
         }
@@ -162,6 +171,18 @@ static int read_summary(struct pyi_json_reader *reader, struct summary *out, str
 /* "2026-11-20T14-18-34     4.093 s      530 samples  Program: shop.py" */
 static void print_summary(const char *id, const char *path)
 {
+    const size_t length = strlen(path), ending = strlen(".pyirec");
+    struct pyi_session *session = NULL;
+    char safe[300];
+    if (length > ending && strcmp(path + length - ending, ".pyirec") == 0 &&
+        pyi_session_load(path, &session, NULL) == PYI_OK) {
+        printf("%s %9.3f s %8.0f samples  %s\n", id,
+               pyi_session_number(session, PYI_SESSION_DURATION).value,
+               pyi_session_number(session, PYI_SESSION_SAMPLE_COUNT).value,
+               pyi_text_safe(pyi_session_target_description(session), safe, sizeof(safe)));
+        pyi_session_free(session);
+        return;
+    }
     PYI_CLEANUP(pyi_cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct pyi_json_reader *reader = NULL;
     struct summary summary = {0};

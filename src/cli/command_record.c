@@ -13,6 +13,8 @@
 #include "src/cli/outname.h"
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
+#include "src/cli/recording.h"
+#include "src/cli/rolling.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,24 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One recording from start to end. */
-struct recording {
-    const struct pyi_console *console;
-    struct pyi_report report;
-    struct pyi_recorder_options options;
-    struct pyi_strbuf description;
-    struct pyi_recorder *recorder;
-    struct pyi_progress progress;
-    struct pyi_oom_watch memory;
-    struct pyi_strbuf outfile; /* its name, with the signs in it replaced */
-    bool launched, terminal;
-    bool several; /* processes may be: %p, %t and %% in the outfile's name mean something */
-};
-
 /* ---- signals --------------------------------------------------------------------------------- */
 
 /* A handler has no other way to reach its recording; there is one per process. */
-static volatile sig_atomic_t interrupts;
+volatile sig_atomic_t pyi_interrupts;
 static struct pyi_recorder *volatile current;
 static volatile sig_atomic_t child;
 
@@ -50,8 +38,8 @@ static volatile sig_atomic_t child;
  * us where we stand. */
 static void on_stop(int signal_number)
 {
-    interrupts++;
-    if (interrupts > 2)
+    pyi_interrupts++;
+    if (pyi_interrupts > 2)
         _exit(PYI_EXIT_INTERRUPTED);
     if (current)
         pyi_recorder_stop(current);
@@ -105,6 +93,8 @@ static void catch_attached(void)
     catch_signal(SIGUSR1, on_interim, true);
     /* A reader that goes away must not take the recording with it. */
     catch_signal(SIGPIPE, SIG_IGN, true);
+    /* Nor a file that may not grow: writing then fails, and what was recorded goes elsewhere. */
+    catch_signal(SIGXFSZ, SIG_IGN, true);
 }
 
 /* Ends us as the program ended, so that who started us sees no difference. */
@@ -131,7 +121,7 @@ static int status_of(int wait_status)
 
 /* ---- callbacks of the recorder --------------------------------------------------------------- */
 
-static void report_interim(struct recording *recording)
+static void report_interim(struct pyi_recording *recording)
 {
     struct pyi_session *session = NULL;
     struct pyi_error error = {0};
@@ -140,6 +130,7 @@ static void report_interim(struct recording *recording)
         pyi_warning_print(recording->console, "no report so far: %s", error.message);
         return;
     }
+    pyi_recording_name_outfile(recording, session);
     struct pyi_report report = recording->report;
     if (recording->several && report.outfile)
         report.outfile = NULL; /* its name waits for processes and times */
@@ -147,14 +138,36 @@ static void report_interim(struct recording *recording)
     pyi_session_free(session);
 }
 
+/* One file of --loop is complete. What cannot be written is said, and the recording goes on. */
+static void roll(struct pyi_recording *recording)
+{
+    struct pyi_session *session = NULL;
+    struct pyi_error error = {0};
+    struct pyi_tally tally;
+    pyi_progress_erase(&recording->progress);
+    pyi_recorder_tally(recording->recorder, &tally);
+    if (pyi_recorder_roll(recording->recorder, &session, &error)) {
+        pyi_warning_print(recording->console, "no new file: %s", error.message);
+        return;
+    }
+    pyi_recording_name_outfile(recording, session);
+    pyi_recording_add_tally(&recording->total, &tally);
+    recording->rolled++;
+    if (!pyi_report_write(recording->console, &recording->report, session))
+        pyi_recording_count_outfile(recording);
+    pyi_session_free(session);
+}
+
 static void on_progress(void *context, const struct pyi_tally *tally)
 {
-    struct recording *recording = context;
+    struct pyi_recording *recording = context;
     if (interim && recording->recorder) {
         interim = 0;
         report_interim(recording);
     }
     pyi_progress_update(&recording->progress, tally);
+    if (recording->loop > 0 && tally->elapsed >= recording->loop && recording->recorder)
+        roll(recording);
 }
 
 static bool wants_domain(const char *list, const char *domain)
@@ -169,7 +182,7 @@ static bool wants_domain(const char *list, const char *domain)
 
 static void on_log(void *context, const char *domain, const char *line)
 {
-    struct recording *recording = context;
+    struct pyi_recording *recording = context;
     const struct pyi_console *console = recording->console;
     if (!wants_domain(console->options->values[PYI_OPT_DEBUG], domain))
         return;
@@ -187,24 +200,29 @@ enum pyi_c_labels pyi_command_c_labels(const struct pyi_options *given)
     return strcmp(word, "extended") == 0 ? PYI_C_LABELS_EXTENDED : PYI_C_LABELS_NONE;
 }
 
-static const char *const mode_words[] = {[PYI_MODE_WALL] = "wall",
-                                         [PYI_MODE_CPU] = "cpu",
-                                         [PYI_MODE_GIL] = "gil",
-                                         [PYI_MODE_EXCEPTION] = "exception"};
-
 /* -g is another word for --mode=gil: the later one counts. */
 static enum pyi_mode mode(const struct pyi_options *given)
 {
     if (given->order[PYI_OPT_GIL] > given->order[PYI_OPT_MODE])
         return PYI_MODE_GIL;
     const char *word = given->values[PYI_OPT_MODE];
-    for (size_t i = 0; word && i < sizeof(mode_words) / sizeof(mode_words[0]); i++)
-        if (strcmp(word, mode_words[i]) == 0)
+    for (size_t i = 0; word && i < sizeof(pyi_recording_modes) / sizeof(pyi_recording_modes[0]);
+         i++)
+        if (strcmp(word, pyi_recording_modes[i]) == 0)
             return (enum pyi_mode)i;
     return PYI_MODE_WALL;
 }
 
-static void set_up(struct recording *recording)
+/* A file of our own format is written as the recording goes. What is no ordinary file, or a link
+ * to one, gets all of it at the end. */
+static bool is_streamed(const struct pyi_report *report)
+{
+    struct stat info;
+    return report->outfile && strcmp(report->renderer->name, "pyirec") == 0 &&
+           (lstat(report->outfile, &info) != 0 || S_ISREG(info.st_mode));
+}
+
+static void set_up(struct pyi_recording *recording)
 {
     const struct pyi_options *given = recording->console->options;
     struct pyi_recorder_options *options = &recording->options;
@@ -226,9 +244,20 @@ static void set_up(struct recording *recording)
                     : given->order[PYI_OPT_BLOCKING] > given->order[PYI_OPT_NONBLOCKING]
                         ? PYI_STOP_BLOCKING
                         : PYI_STOP_NEVER;
+    options->aggregate = pyi_options_given(given, PYI_OPT_AGGREGATE);
+    if (pyi_options_given(given, PYI_OPT_MAX_CPU))
+        options->max_cpu = given->numbers[PYI_OPT_MAX_CPU] / 100;
+    if (pyi_options_given(given, PYI_OPT_LOOP))
+        recording->loop = given->numbers[PYI_OPT_LOOP];
+    if (pyi_options_given(given, PYI_OPT_MAX_FILES))
+        recording->rolling.most = (size_t)given->numbers[PYI_OPT_MAX_FILES];
     options->dump_image = given->values[PYI_OPT_DUMP_IMAGE];
     options->subprocesses = pyi_options_given(given, PYI_OPT_SUBPROCESSES);
     recording->several = options->subprocesses || given->pid_count > 1;
+    /* Several processes become one session only at the end. */
+    if (!options->aggregate && !recording->several && !(recording->loop > 0) &&
+        is_streamed(&recording->report))
+        options->pyirec = recording->report.outfile;
     options->context = recording;
     options->progress = on_progress;
     if (pyi_options_given(given, PYI_OPT_DEBUG))
@@ -245,8 +274,34 @@ static void set_up(struct recording *recording)
     recording->report.recorded = true;
 }
 
+/* Options that do not go together; 0 or the exit status. */
+static int check_long(const struct pyi_console *console)
+{
+    const struct pyi_options *options = console->options;
+    const char *outfile = options->values[PYI_OPT_OUTFILE];
+    const bool loop = pyi_options_given(options, PYI_OPT_LOOP);
+    if (pyi_options_given(options, PYI_OPT_MAX_FILES) && !loop)
+        return pyi_usage_print(console, "--max-files goes with --loop");
+    if (loop && !outfile)
+        return pyi_usage_print(console, "--loop needs -o with %%t in the name, such as "
+                                        "-o prof-%%p-%%t.pyisession");
+    if (loop && (pyi_options_given(options, PYI_OPT_SUBPROCESSES) || options->pid_count > 1))
+        return pyi_usage_print(console,
+                               "--loop is of one process: it goes neither with -s nor with "
+                               "several --pid");
+    if (loop && pyi_rolling_problem(outfile))
+        return pyi_usage_print(console, "--loop cannot make names of -o %s: %s", outfile,
+                               pyi_rolling_problem(outfile));
+    if (loop && options->numbers[PYI_OPT_LOOP] < 1)
+        return pyi_usage_print(console, "--loop takes at least a second");
+    if (pyi_options_given(options, PYI_OPT_AGGREGATE) &&
+        pyi_options_given(options, PYI_OPT_TIMELINE))
+        return pyi_usage_print(console, "--aggregate keeps no order of time for --timeline");
+    return 0;
+}
+
 /* The headline: --target-description, else `standard` (NULL: left to the recorder). */
-static int describe(struct recording *recording, struct pyi_text args, const char *standard)
+static int describe(struct pyi_recording *recording, struct pyi_text args, const char *standard)
 {
     const char *template = recording->console->options->values[PYI_OPT_TARGET_DESCRIPTION];
     struct pyi_error error = {0};
@@ -263,143 +318,9 @@ static int describe(struct recording *recording, struct pyi_text args, const cha
     return pyi_failure_print(recording->console, &error, "description-bad");
 }
 
-/* ---- the end shared by both kinds ------------------------------------------------------------ */
-
-static struct pyi_recorded facts(const struct recording *recording)
-{
-    struct pyi_recorded out = {
-        .interval = recording->options.interval,
-        .mode =
-            recording->options.mode == PYI_MODE_WALL ? NULL : mode_words[recording->options.mode],
-        .pid = pyi_recorder_pid(recording->recorder),
-        .launched = recording->launched,
-        .terminal = recording->terminal,
-    };
-    pyi_recorder_tally(recording->recorder, &out.tally);
-    out.end = pyi_recorder_end(recording->recorder, &out.detail);
-    out.became = pyi_recorder_became(recording->recorder);
-    out.out_of_memory = pyi_oom_rose(&recording->memory);
-    return out;
-}
-
-/* What -v adds: which interpreter it was and how it was found. */
-static void print_details(const struct pyi_console *console, const struct pyi_session *session)
-{
-    const struct pyi_attach *attach = pyi_session_attach(session);
-    for (size_t i = 0; attach && i < attach->process_count; i++) {
-        const struct pyi_attach_process *process = &attach->processes[i];
-        char command[200];
-        pyi_note_print(console, "pid %d: %s; Python %s (%s), found in %s", (int)process->pid,
-                       pyi_text_safe(process->command, command, sizeof(command)),
-                       process->python.data, process->build.data, process->runtime.data);
-    }
-    for (size_t i = 0; attach && i < attach->note_count; i++)
-        pyi_note_print(console, "%s", attach->notes[i].data);
-}
-
-static void print_outfile(const struct recording *recording, const struct pyi_tally *tally)
-{
-    const char *path = recording->report.outfile;
-    struct stat info;
-    if (!path || recording->launched || !recording->terminal ||
-        pyi_options_given(recording->console->options, PYI_OPT_QUIET) || stat(path, &info) != 0)
-        return;
-    char safe[300], counts[120];
-    pyi_progress_counts(tally, counts, sizeof(counts));
-    fprintf(recording->console->stream, "%s  %.0f KB  (%s)\n",
-            pyi_text_safe(pyi_text(path), safe, sizeof(safe)), (double)info.st_size / 1000, counts);
-}
-
-/* Asked twice to stop: no report, but nothing is lost either. */
-static int keep(const struct pyi_console *console, struct pyi_session *session)
-{
-    char id[32];
-    if (pyi_store_save(session, id, NULL) == PYI_OK)
-        pyi_note_print(console, "no report; the recording is kept: pyinstrument --load-prev %s",
-                       id);
-    pyi_session_free(session);
-    return PYI_EXIT_INTERRUPTED;
-}
-
-/* One report, into the file of its process if there is one for each. */
-static int write_report(struct recording *recording, struct pyi_session *session)
-{
-    const char *pattern = recording->console->options->values[PYI_OPT_OUTFILE];
-    const struct pyi_attach *attach = pyi_session_attach(session);
-    const pid_t pid = attach && attach->process_count ? (pid_t)attach->processes[0].pid
-                                                      : pyi_recorder_pid(recording->recorder);
-    if (recording->several && recording->report.outfile) {
-        pyi_strbuf_reset(&recording->outfile);
-        pyi_outname_expand(pattern, pid, pyi_session_number(session, PYI_SESSION_START_TIME).value,
-                           &recording->outfile);
-        recording->report.outfile = pyi_strbuf_get(&recording->outfile).data;
-    }
-    return pyi_report_write(recording->console, &recording->report, session);
-}
-
-static int take_sessions(struct recording *recording, bool by_process, struct pyi_session ***out,
-                         size_t *count, struct pyi_error *err)
-{
-    if (by_process)
-        return pyi_recorder_take_sessions(recording->recorder, out, count, err);
-    struct pyi_session **list = calloc(1, sizeof(struct pyi_session *));
-    int code =
-        list ? pyi_recorder_take_session(recording->recorder, list, err) : pyi_error_nomem(err);
-    if (code) {
-        free(list);
-        return code;
-    }
-    *out = list;
-    *count = 1;
-    return 0;
-}
-
-static void free_sessions(struct pyi_session **sessions, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        pyi_session_free(sessions[i]);
-    free(sessions);
-}
-
-/* Reports, counts, warnings. Returns our part of the exit status. */
-static int conclude(struct recording *recording)
-{
-    const struct pyi_console *console = recording->console;
-    const char *outfile = recording->report.outfile;
-    struct pyi_session **sessions = NULL;
-    size_t count = 0;
-    struct pyi_error error = {0};
-    const struct pyi_recorded recorded = facts(recording);
-    const bool given_up = !recording->launched && interrupts > 1;
-    const bool by_process = recording->several && outfile && pyi_outname_by_process(outfile);
-    if (take_sessions(recording, by_process && !given_up, &sessions, &count, &error))
-        return pyi_failure_print(console, &error, NULL);
-    int status = given_up ? PYI_EXIT_INTERRUPTED : 0;
-    recording->report.interrupts = recording->launched ? NULL : &interrupts;
-    for (size_t i = 0; i < count && !status; i++) {
-        status = write_report(recording, sessions[i]);
-        if (!status)
-            print_outfile(recording, &recorded.tally);
-    }
-    if (status == PYI_EXIT_INTERRUPTED) {
-        status = keep(console, sessions[0]);
-        sessions[0] = NULL;
-        free_sessions(sessions, count);
-        return status;
-    }
-    pyi_notes_print(console, &recorded);
-    for (size_t i = 0; i < count && pyi_options_given(console->options, PYI_OPT_VERBOSE); i++)
-        print_details(console, sessions[i]);
-    pyi_warnings_print(console, &recorded);
-    free_sessions(sessions, count);
-    if (!status && recorded.tally.samples == 0)
-        status = PYI_EXIT_NOTHING;
-    return status;
-}
-
 /* Returns 0 when there is something to report, else the exit status. What was recorded before a
  * failure is still worth its report. */
-static int run_recorder(struct recording *recording)
+static int run_recorder(struct pyi_recording *recording)
 {
     struct pyi_error error = {0};
     struct pyi_tally tally;
@@ -413,17 +334,18 @@ static int run_recorder(struct recording *recording)
     return tally.samples > 0 ? 0 : status;
 }
 
-static void let_go(struct recording *recording)
+static void let_go(struct pyi_recording *recording)
 {
     current = NULL;
     pyi_recorder_free(recording->recorder);
     pyi_report_deinit(&recording->report);
     pyi_strbuf_deinit(&recording->description);
     pyi_strbuf_deinit(&recording->outfile);
+    pyi_rolling_deinit(&recording->rolling);
 }
 
 /* Each process needs some descriptors. The program must not inherit this. */
-static void allow_files(const struct recording *recording)
+static void allow_files(const struct pyi_recording *recording)
 {
     struct rlimit files;
     if (!recording->several || getrlimit(RLIMIT_NOFILE, &files) != 0)
@@ -453,7 +375,7 @@ static void read_command(pid_t pid, struct pyi_strbuf *out)
 
 /* Whatever can be refused is refused before anything is recorded. One of several may have ended
  * meanwhile. */
-static int open_all(struct recording *recording, const pid_t *pids, size_t count)
+static int open_all(struct pyi_recording *recording, const pid_t *pids, size_t count)
 {
     const struct pyi_console *console = recording->console;
     struct pyi_error error = {0};
@@ -469,7 +391,7 @@ static int open_all(struct recording *recording, const pid_t *pids, size_t count
     return recording->recorder ? 0 : pyi_failure_print(console, &error, NULL);
 }
 
-static int attach(struct recording *recording)
+static int attach(struct pyi_recording *recording)
 {
     const struct pyi_console *console = recording->console;
     const struct pyi_options *options = console->options;
@@ -489,14 +411,16 @@ static int attach(struct recording *recording)
     catch_attached();
     status = run_recorder(recording);
     if (!status)
-        status = conclude(recording);
+        status = pyi_recording_conclude(recording);
     return status == PYI_EXIT_PIPE ? die_by(SIGPIPE) : status;
 }
 
 int pyi_command_attach(const struct pyi_console *console)
 {
-    struct recording recording = {.console = console};
-    int status = pyi_report_prepare(console, &recording.report);
+    struct pyi_recording recording = {.console = console};
+    int status = check_long(console);
+    if (!status)
+        status = pyi_report_prepare(console, &recording.report);
     if (!status) {
         set_up(&recording);
         status = attach(&recording);
@@ -573,7 +497,7 @@ static void wait_a_while(pid_t pid, double seconds)
 /* The program's own output comes first. Into a pipe or file Python writes it when it ends, and
  * also a traceback follows the end of the main module: so the report waits for the end of the
  * process, unless other threads keep it alive, or it was to be watched for a while only. */
-static void let_program_finish(const struct recording *recording)
+static void let_program_finish(const struct pyi_recording *recording)
 {
     if (pyi_recorder_end(recording->recorder, NULL) == PYI_END_DURATION)
         return;
@@ -581,7 +505,7 @@ static void let_program_finish(const struct recording *recording)
     wait_a_while(pyi_recorder_pid(recording->recorder), shares_output ? 10.0 : 0.5);
 }
 
-static int collect(struct recording *recording, int ours)
+static int collect(struct pyi_recording *recording, int ours)
 {
     int wait_status = 0;
     struct pyi_error error = {0};
@@ -592,7 +516,7 @@ static int collect(struct recording *recording, int ours)
     return theirs == 0 && failed ? PYI_EXIT_FAILURE : theirs;
 }
 
-static int launch(struct recording *recording, const struct pyi_program *program)
+static int launch(struct pyi_recording *recording, const struct pyi_program *program)
 {
     const struct pyi_console *console = recording->console;
     struct pyi_error error = {0};
@@ -604,13 +528,14 @@ static int launch(struct recording *recording, const struct pyi_program *program
     allow_files(recording);
     /* After the start, because the program inherits what is ignored. */
     catch_signal(SIGPIPE, SIG_IGN, true);
+    catch_signal(SIGXFSZ, SIG_IGN, true);
     pyi_oom_watch(&recording->memory, "/proc", "/sys/fs/cgroup", (pid_t)child);
     int ours = run_recorder(recording);
     if (!ours) {
         let_program_finish(recording);
         /* A ^C from here on means us. */
         catch_signal(SIGINT, SIG_DFL, false);
-        ours = conclude(recording);
+        ours = pyi_recording_conclude(recording);
         catch_signal(SIGINT, on_terminal, false);
     }
     return collect(recording, ours);
@@ -621,11 +546,13 @@ int pyi_command_launch(const struct pyi_console *console)
     const struct pyi_options *options = console->options;
     const bool is_script =
         !pyi_options_given(options, PYI_OPT_MODULE) && !pyi_options_given(options, PYI_OPT_CODE);
-    struct recording recording = {.console = console, .launched = true};
+    struct pyi_recording recording = {.console = console, .launched = true};
     struct pyi_program program = {0};
     struct pyi_strbuf script = {0};
     struct pyi_error error = {0};
-    int status = pyi_report_prepare(console, &recording.report);
+    int status = check_long(console);
+    if (!status)
+        status = pyi_report_prepare(console, &recording.report);
     if (!status && is_script)
         status = find_script(console, &script);
     if (!status) {

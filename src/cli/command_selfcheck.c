@@ -9,7 +9,7 @@
 #include "src/base/error.h"
 #include "src/base/text.h"
 #include "src/cli/interpreter.h"
-#include "src/cli/truth.h"
+#include "src/cli/truth/truth.h"
 
 #include <cJSON.h>
 #include <errno.h>

@@ -162,6 +162,8 @@ static void warn_missed(const struct pyi_console *console, const struct pyi_reco
     /* Upstream's user has not asked for such a word after each run on a busy machine. */
     const bool asked_for = !recorded->launched || recorded->terminal ||
                            pyi_options_given(console->options, PYI_OPT_VERBOSE);
+    if (tally->slowest > 0)
+        return; /* fewer were asked for than the interval says */
     if (missed <= (asked_for ? worth_a_word : alarming) || tally->missed < MISSED_WORTH_A_WORD)
         return;
     /* Who was late: we, busy reading, or the scheduler, because others were running? */

@@ -548,6 +548,16 @@ int pyi_report_write(const struct pyi_console *console, const struct pyi_report 
     return 0;
 }
 
+int pyi_report_streamed(const struct pyi_console *console, const struct pyi_report *report,
+                        struct pyi_session *session, const struct pyi_recorder *recorder)
+{
+    struct pyi_error error = {0};
+    if (!pyi_recorder_file(recorder, &error))
+        return 0;
+    rescue(&error, session);
+    return pyi_failure_print(console, &error, "output-exists");
+}
+
 void pyi_report_interim(const struct pyi_console *console, const struct pyi_report *report,
                         struct pyi_session *session)
 {

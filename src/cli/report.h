@@ -4,6 +4,7 @@
 #define PYI_CLI_REPORT_H
 
 #include "src/cli/errors.h"
+#include <pyinstrument/recorder.h>
 #include <pyinstrument/renderer.h>
 #include <pyinstrument/session.h>
 #include <signal.h>
@@ -27,6 +28,9 @@ int pyi_report_prepare(const struct pyi_console *console, struct pyi_report *out
  * given up, PYI_EXIT_PIPE when the reader of standard output has gone. */
 int pyi_report_write(const struct pyi_console *console, const struct pyi_report *report,
                      struct pyi_session *session);
+/* The same when the outfile was written while recording: says how that went. */
+int pyi_report_streamed(const struct pyi_console *console, const struct pyi_report *report,
+                        struct pyi_session *session, const struct pyi_recorder *recorder);
 /* The report so far, of a recording that goes on: into the outfile, else the session into the
  * store. Failures are printed and change nothing. */
 void pyi_report_interim(const struct pyi_console *console, const struct pyi_report *report,

@@ -19,6 +19,7 @@ struct assembly {
     struct pyi_session *session;
     uint32_t *stacks; /* recorder's stack -> session's; NULL when they are the same */
     uint32_t *folded; /* recorder's stack -> the one shown; NULL when they are the same */
+    bool outline;     /* records go another way: nothing is said of them */
     const struct pyi_track **order;
     size_t count;
 };
@@ -33,12 +34,12 @@ static int order_tracks(struct assembly *assembly, struct pyi_error *err)
         return pyi_error_nomem(err);
     const struct pyi_track *first = NULL;
     for (size_t i = 0; i < recorder->track_count && !first; i++)
-        if (recorder->tracks[i]->is_main && recorder->tracks[i]->count)
+        if (recorder->tracks[i]->is_main && recorder->tracks[i]->lane.count)
             first = recorder->tracks[i];
     if (first)
         assembly->order[assembly->count++] = first;
     for (size_t i = 0; i < recorder->track_count; i++)
-        if (recorder->tracks[i] != first && recorder->tracks[i]->count)
+        if (recorder->tracks[i] != first && recorder->tracks[i]->lane.count)
             assembly->order[assembly->count++] = recorder->tracks[i];
     return 0;
 }
@@ -131,20 +132,22 @@ static int fold(struct assembly *assembly, struct pyi_error *err)
     int code = fold_stacks(assembly, err);
     if (code || !assembly->folded || assembly->session != recorder->session)
         return code;
-    for (size_t i = 0; i < recorder->track_count; i++)
-        pyi_track_fold(recorder->tracks[i], assembly->folded);
+    for (size_t i = 0; i < recorder->track_count && !code; i++)
+        if (!pyi_lane_map(&recorder->tracks[i]->lane, assembly->folded))
+            code = pyi_error_nomem(err);
     free(assembly->folded);
     assembly->folded = NULL;
-    return 0;
+    return code;
 }
 
 static int write_records(struct assembly *assembly, struct pyi_error *err)
 {
     for (size_t i = 0; i < assembly->count; i++) {
-        const struct pyi_track *track = assembly->order[i];
-        for (size_t record = 0; record < track->count; record++) {
-            uint32_t stack = shown_stack(assembly, track->slots[record].stack);
-            double seconds = (double)pyi_track_time(track, record) / 1e9;
+        struct pyi_lane_cursor cursor = {0};
+        struct pyi_lane_item item;
+        while (pyi_lane_next(&assembly->order[i]->lane, &cursor, &item, NULL)) {
+            uint32_t stack = shown_stack(assembly, item.stack);
+            double seconds = (double)item.time / 1e9;
             int code = pyi_session_add_record(assembly->session,
                                               assembly->stacks ? assembly->stacks[stack] : stack,
                                               (struct pyi_number){.value = seconds}, err);
@@ -223,10 +226,16 @@ static int find_common(const struct assembly *assembly, struct common *common,
     uint32_t top = assembly->recorder->ledger.top_stack;
     uint32_t *path = NULL;
     size_t capacity = 0;
-    int code = common_begin(common, shown_stack(assembly, track->slots[0].stack), top, err);
-    for (size_t i = 0; i < track->count && !code; i++)
-        code =
-            common_add(common, shown_stack(assembly, track->slots[i].stack), &path, &capacity, err);
+    struct pyi_lane_cursor cursor = {0};
+    struct pyi_lane_item item;
+    int code = 0;
+    while (!code && pyi_lane_next(&track->lane, &cursor, &item, NULL)) {
+        uint32_t stack = shown_stack(assembly, item.stack);
+        if (cursor.index == 1)
+            code = common_begin(common, stack, top, err);
+        if (!code)
+            code = common_add(common, stack, &path, &capacity, err);
+    }
     free(path);
     return code;
 }
@@ -321,7 +330,9 @@ static int write_metadata(struct assembly *assembly, struct pyi_error *err)
         {PYI_SESSION_START_TIME, {.value = recorder->start_time}},
         {PYI_SESSION_DURATION, {.value = seconds_between(recorder->started, end_of(recorder))}},
         {PYI_SESSION_MIN_INTERVAL, {.value = recorder->options.interval}},
-        {PYI_SESSION_MAX_INTERVAL, {.value = recorder->options.interval}},
+        {PYI_SESSION_MAX_INTERVAL,
+         {.value =
+              recorder->slowest ? (double)recorder->slowest / 1e9 : recorder->options.interval}},
         {PYI_SESSION_SAMPLE_COUNT, {(double)recorder->samples, (int64_t)recorder->samples, true}},
         {PYI_SESSION_CPU_TIME, {.value = cpu}},
     };
@@ -343,18 +354,26 @@ static bool is_idle(const struct assembly *assembly, const struct pyi_track *tra
     const double ours = assembly->recorder->options.stop == PYI_STOP_NEVER
                             ? 0
                             : STOP_CPU * (double)(track->samples + 1);
-    for (size_t i = 1; i < track->count; i++)
-        if (track->slots[i].stack != track->slots[0].stack)
+    if (track->is_main || !track->lane.count || track->cpu_start < 0 || track->cpu_end < 0 ||
+        track->cpu_end - track->cpu_start > ours)
+        return false;
+    struct pyi_lane_cursor cursor = {0};
+    struct pyi_lane_item item;
+    uint32_t first = 0;
+    while (pyi_lane_next(&track->lane, &cursor, &item, NULL)) {
+        if (cursor.index == 1)
+            first = item.stack;
+        else if (item.stack != first)
             return false;
-    return !track->is_main && track->count > 0 && track->cpu_start >= 0 && track->cpu_end >= 0 &&
-           track->cpu_end - track->cpu_start <= ours;
+    }
+    return true;
 }
 
 static size_t count_leaps(const struct assembly *assembly)
 {
     size_t count = 0;
     for (size_t i = 0; i < assembly->count; i++)
-        count += assembly->order[i]->leap_count;
+        count += assembly->order[i]->lane.jump_count;
     return count;
 }
 
@@ -362,7 +381,7 @@ static size_t count_states(const struct assembly *assembly)
 {
     size_t count = 0;
     for (size_t i = 0; i < assembly->count; i++)
-        count += assembly->order[i]->state_count;
+        count += assembly->order[i]->lane.run_count;
     return count;
 }
 
@@ -374,15 +393,16 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
     uint64_t first = 0;
     for (size_t i = 0; i < assembly->count; i++) {
         const struct pyi_track *track = assembly->order[i];
-        for (size_t j = 0; j < track->leap_count; j++)
+        size_t jump_count = track->lane.jump_count - track->lane.parted;
+        for (size_t j = 0; j < jump_count; j++)
             jumps[j] = (struct pyi_attach_jump){
-                .record = track->leaps[j].record,
-                .seconds = seconds_between(started, track->leaps[j].begin),
+                .record = track->lane.jumps[j].record,
+                .seconds = seconds_between(started, track->lane.jumps[j].begin),
             };
-        for (size_t j = 0; j < track->state_count; j++)
+        for (size_t j = 0; j < track->lane.run_count; j++)
             states[j] = (struct pyi_attach_state){
-                .records = track->states[j].records,
-                .code = (enum pyi_state)track->states[j].code,
+                .records = pyi_lane_run_records(track->lane.runs[j]),
+                .code = pyi_lane_run_state(track->lane.runs[j]),
             };
         threads[i] = (struct pyi_attach_thread){
             .process = track->process,
@@ -390,19 +410,19 @@ static void describe_threads(const struct assembly *assembly, struct pyi_attach_
             .ident = track->ident,
             .tid = track->tid,
             .start = seconds_between(started, track->start),
-            .first = first,
-            .records = track->count,
+            .first = assembly->outline ? 0 : first,
+            .records = assembly->outline ? 0 : track->lane.count,
             .samples = track->samples,
             .idle = is_idle(assembly, track),
             .cpu = cpu_of(track->cpu_start, track->cpu_end),
             .jumps = jumps,
-            .jump_count = track->leap_count,
+            .jump_count = assembly->outline ? 0 : jump_count,
             .states = states,
-            .state_count = track->state_count,
+            .state_count = assembly->outline ? 0 : track->lane.run_count,
         };
-        states += track->state_count;
-        jumps += track->leap_count;
-        first += track->count;
+        states += track->lane.run_count;
+        jumps += jump_count;
+        first += track->lane.count;
     }
 }
 
@@ -469,6 +489,47 @@ static int write_attach(struct assembly *assembly, struct pyi_error *err)
         .note_count = recorder->note_count,
     };
     return pyi_session_set_attach(assembly->session, &attach, err);
+}
+
+static int order_indices(const struct assembly *assembly, size_t **out, struct pyi_error *err)
+{
+    const struct pyi_recorder *recorder = assembly->recorder;
+    size_t *order = calloc(assembly->count + 1, sizeof(*order));
+    if (!order)
+        return pyi_error_nomem(err);
+    for (size_t i = 0, next = 0; i < assembly->count; i++, next++) {
+        /* All but the first are in order of first sight. */
+        if (i < 2)
+            next = 0;
+        while (recorder->tracks[next] != assembly->order[i])
+            next++;
+        order[i] = next;
+    }
+    *out = order;
+    return 0;
+}
+
+int pyi_recorder_outline(struct pyi_recorder *recorder, struct pyi_session *session, bool ended,
+                         size_t **order, size_t *count, struct pyi_error *err)
+{
+    struct assembly assembly = {.recorder = recorder, .session = session, .outline = true};
+    int code = order_tracks(&assembly, err);
+    if (!code)
+        code = order_indices(&assembly, order, err);
+    if (!code && ended)
+        code = fold_stacks(&assembly, err);
+    else if (!code)
+        recorder->folded = pyi_recorder_folded(recorder);
+    if (!code && ended)
+        code = write_start_stack(&assembly, err);
+    if (!code)
+        code = write_metadata(&assembly, err);
+    if (!code)
+        code = write_attach(&assembly, err);
+    *count = assembly.count;
+    free(assembly.folded);
+    free(assembly.order);
+    return code;
 }
 
 int pyi_recorder_assemble(struct pyi_recorder *recorder, struct pyi_session *session,

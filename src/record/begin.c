@@ -245,6 +245,7 @@ void pyi_recorder_begin_empty(struct pyi_recorder *recorder)
 static int begin_recording(struct pyi_recorder *recorder, const struct pyi_round *round,
                            uint64_t now, struct pyi_error *err)
 {
+    now = pyi_recorder_grain(recorder, now);
     begin_process(recorder, now);
     if (!recorder->recording)
         begin_time(recorder, now);

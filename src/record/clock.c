@@ -19,8 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_SECOND 1000000000ull
-#define SHORT_WAIT    10000 /* ns: sleeping takes more CPU than to keep looking at the clock */
+#define NS_PER_SECOND   1000000000ull
+#define SHORT_WAIT      10000 /* ns: sleeping takes more CPU than to keep looking at the clock */
+#define LONGEST_BACKOFF NS_PER_SECOND
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -103,7 +104,7 @@ void pyi_clock_blunt(unsigned long slack)
 
 uint64_t pyi_pace_interval(double seconds)
 {
-    const double longest = 1e9;
+    const double longest = 1e9; /* seconds */
     if (!(seconds > 0))
         seconds = 0.001;
     if (seconds > longest)
@@ -127,4 +128,22 @@ void pyi_pace_advance(struct pyi_pace *pace, uint64_t now)
     uint64_t skipped = (now - pace->next) / pace->interval + 1;
     pace->missed += skipped;
     pace->next += skipped * pace->interval;
+}
+
+/* Up at once, down half way to what should do, and not before there is room: what is near the
+ * budget stays where it is. */
+uint64_t pyi_pace_adapt(uint64_t interval, uint64_t asked, double used, double budget)
+{
+    const double room = 0.8, most = 4;
+    double factor = budget > 0 ? used / budget : 1;
+    if (factor > 1)
+        factor = factor > most ? most : factor;
+    else if (factor < room && interval > asked)
+        factor = (1 + factor / room) / 2;
+    else
+        return interval;
+    double next = (double)interval * factor;
+    if (next <= (double)asked)
+        return asked;
+    return next > LONGEST_BACKOFF ? LONGEST_BACKOFF : (uint64_t)next;
 }

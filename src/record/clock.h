@@ -43,6 +43,9 @@ uint64_t pyi_pace_interval(double seconds);
 void pyi_pace_start(struct pyi_pace *pace, uint64_t interval, uint64_t now);
 /* After a tick: the next deadline that still lies ahead of `now`. Never two ticks in a row to
  * catch up. */
+/* The interval to go on with when `used` of the `budget` was used at `interval`; never shorter than
+ * `asked`. */
+uint64_t pyi_pace_adapt(uint64_t interval, uint64_t asked, double used, double budget);
 void pyi_pace_advance(struct pyi_pace *pace, uint64_t now);
 
 #endif

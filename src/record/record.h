@@ -9,8 +9,9 @@
 #include "attach/attach.h"
 #include "src/base/arena.h"
 #include "src/record/clock.h"
-#include "src/record/follow.h"
+#include "src/record/follow/follow.h"
 #include "src/record/launch.h"
+#include "src/record/stream.h"
 #include "src/record/track.h"
 #include <pyinstrument/recorder.h>
 
@@ -64,7 +65,9 @@ struct pyi_recorder {
     struct pyi_recorded_paths paths;
     struct pyi_text *notes;
     size_t note_count, note_capacity;
-    double start_time; /* Unix seconds */
+    struct pyi_stream *stream;     /* NULL: nothing is written while recording, or not any more */
+    struct pyi_error stream_error; /* why not any more; code 0 when it went well or was not asked */
+    double start_time;             /* Unix seconds */
     uint64_t started, last_round, ended;
     bool recording; /* the first round has been made */
     bool booked;    /* the books have been closed */
@@ -78,9 +81,20 @@ struct pyi_recorder {
     uint64_t folded;    /* samples that lost frames without proof, as of the last assembly */
     uint64_t read_calls_start, read_calls; /* of the current target; of those before it */
     struct pyi_target_stats stops; /* only what is about stopping; of targets before the current */
-    uint64_t cpu_mark, profiler_cpu; /* own CPU time at the start; ns used since */
+    uint64_t asked_interval, slowest; /* ns; the longest that --max-cpu led to, 0 none */
+    uint64_t budget_time, budget_cpu; /* when it was looked at last, and CPU until then */
+    bool rolled;                      /* what follows is counted from the next round on */
+    uint64_t cpu_mark, profiler_cpu;  /* own CPU time at the start; ns used since */
     uint64_t last_upkeep, last_cpu, last_thread_cpu, next_paths;
 };
+
+/* Rounds are dated in whole microseconds where samples are not closer than a hundred of them:
+ * that halves what a record takes, and as each begins where the last ended nothing adds up. */
+#define PYI_GRAIN_INTERVAL 100000 /* ns */
+static inline uint64_t pyi_recorder_grain(const struct pyi_recorder *recorder, uint64_t ns)
+{
+    return recorder->ledger.interval >= PYI_GRAIN_INTERVAL ? ns - ns % 1000 : ns;
+}
 
 /* ---- recorder.c ---- */
 
@@ -114,6 +128,11 @@ int pyi_recorder_snapshot_own(struct pyi_recorder *recorder, struct pyi_session 
 
 /* Of this process alone. */
 void pyi_recorder_tally_own(const struct pyi_recorder *recorder, struct pyi_tally *out);
+
+/* ---- roll.c ---- */
+
+/* A new beginning at `now`, after pyi_recorder_roll(). */
+void pyi_recorder_begin_again(struct pyi_recorder *recorder, uint64_t now);
 
 /* ---- tally.c ---- */
 
@@ -163,6 +182,12 @@ const struct pyi_stack *pyi_round_main(const struct pyi_round *round);
 
 /* Samples whose stacks rest on a call without proof, as far as is known now. */
 uint64_t pyi_recorder_folded(const struct pyi_recorder *recorder);
+
+/* Fills `session` with metadata and `attach`, which says nothing of records; `order` gets the
+ * indices of its threads' tracks (the caller's to free). Where the report begins is found out
+ * when the recording has ended. Errors: NOMEM. */
+int pyi_recorder_outline(struct pyi_recorder *recorder, struct pyi_session *session, bool ended,
+                         size_t **order, size_t *count, struct pyi_error *err) PYI_MUST_CHECK;
 
 /* Fills `session` with everything but the stacks' frames, which it already has when it is the
  * recorder's own. Errors: NOMEM. */

@@ -50,8 +50,8 @@ static int copy_options(struct pyi_recorder *recorder, const struct pyi_recorder
         *copy = *options;
     else
         pyi_recorder_options_init(copy);
-    const char **strings[] = {&copy->thread, &copy->target_description, &copy->libpython,
-                              &copy->assume_version, &copy->dump_image};
+    const char **strings[] = {&copy->thread,         &copy->target_description, &copy->libpython,
+                              &copy->assume_version, &copy->dump_image,         &copy->pyirec};
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         if (*strings[i] && !keep_string(recorder, strings[i]))
             return pyi_error_nomem(err);
@@ -76,6 +76,23 @@ int pyi_recorder_new(const struct pyi_recorder_options *options, struct pyi_reco
     if (code) {
         pyi_recorder_free(recorder);
         return code;
+    }
+    recorder->ledger.aggregate = recorder->options.aggregate;
+    recorder->asked_interval = recorder->ledger.interval;
+    if (recorder->options.aggregate)
+        pyi_recorder_note(recorder, "sums only: no order of time was kept");
+    if (recorder->options.pyirec && recorder->options.aggregate)
+        code = pyi_error_set(err, PYI_E_INVALID, "without a timeline nothing can be written early");
+    if (code) {
+        pyi_recorder_free(recorder);
+        return code;
+    }
+    if (recorder->options.pyirec) {
+        code = pyi_stream_open(recorder->options.pyirec, &recorder->stream, err);
+        if (code) {
+            pyi_recorder_free(recorder);
+            return code;
+        }
     }
     recorder->ledger.selective = recorder->options.mode != PYI_MODE_WALL;
     recorder->started = recorder->clock.now(&recorder->clock);
@@ -181,6 +198,7 @@ void pyi_recorder_free(struct pyi_recorder *recorder)
     pyi_follow_free(recorder->follow);
     pyi_recorder_close_target(recorder);
     pyi_cleanup_close(&recorder->ending);
+    pyi_stream_close(recorder->stream);
     for (size_t i = 0; i < recorder->track_count; i++) {
         pyi_track_deinit(recorder->tracks[i]);
         free(recorder->tracks[i]);
@@ -349,6 +367,46 @@ static void read_cpu(struct pyi_recorder *recorder, uint64_t now)
         recorder->processes[recorder->process_count - 1].cpu_end = used;
 }
 
+/* Samples less often while the recorder itself takes more than it may. */
+static void keep_budget(struct pyi_recorder *recorder, uint64_t now)
+{
+    if (!(recorder->options.max_cpu > 0) || now <= recorder->budget_time)
+        return;
+    uint64_t cpu = recorder->clock.cpu(&recorder->clock);
+    double used = (double)(cpu - recorder->budget_cpu) / (double)(now - recorder->budget_time);
+    bool known = recorder->budget_time > 0;
+    recorder->budget_time = now;
+    recorder->budget_cpu = cpu;
+    if (!known)
+        return;
+    uint64_t interval = pyi_pace_adapt(recorder->pace.interval, recorder->asked_interval, used,
+                                       recorder->options.max_cpu);
+    recorder->pace.interval = recorder->ledger.interval = interval;
+    if (interval > recorder->asked_interval && interval > recorder->slowest)
+        recorder->slowest = interval;
+}
+
+/* Gives up writing while recording; what is in memory is all there. */
+static void end_stream(struct pyi_recorder *recorder, const struct pyi_error *reason)
+{
+    if (reason->code)
+        recorder->stream_error = *reason;
+    pyi_stream_close(recorder->stream);
+    recorder->stream = NULL;
+}
+
+static void write_stream(struct pyi_recorder *recorder, uint64_t now)
+{
+    struct pyi_error error = {0};
+    if (!recorder->stream || !pyi_stream_due(recorder->stream, recorder, now))
+        return;
+    if (pyi_stream_flush(recorder->stream, recorder, now, &error)) {
+        pyi_recorder_note(recorder, "nothing more was written from %.1f s on: %s",
+                          (double)(now - recorder->started) / 1e9, error.message);
+        end_stream(recorder, &error);
+    }
+}
+
 void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
 {
     if (recorder->follow)
@@ -367,6 +425,8 @@ void pyi_recorder_upkeep(struct pyi_recorder *recorder, uint64_t now)
     if (now - recorder->last_upkeep < UPKEEP_TIME)
         return;
     recorder->last_upkeep = now;
+    keep_budget(recorder, now);
+    write_stream(recorder, now);
     if (!recorder->options.progress)
         return;
     pyi_recorder_count_cpu(recorder);
@@ -398,21 +458,23 @@ static int loop(struct pyi_recorder *recorder, struct pyi_error *err)
     while (recorder->end == PYI_END_NONE) {
         wait_until(recorder, recorder->pace.next < limit ? recorder->pace.next : limit);
         bool stopped = pyi_clock_stopped(clock);
-        uint64_t now = clock->now(clock);
+        uint64_t exact = clock->now(clock), now = pyi_recorder_grain(recorder, exact);
         int code = recorder->follow ? pyi_follow_tick(recorder, now, err)
                                     : pyi_recorder_tick(recorder, now, err);
         if (code)
             return code;
         if (recorder->end != PYI_END_NONE)
             break;
-        if (stopped || now >= limit) {
+        if (stopped || exact >= limit) {
             pyi_recorder_finish(recorder, stopped ? PYI_END_STOPPED : PYI_END_DURATION, -1, now);
             break;
         }
         pyi_recorder_upkeep(recorder, now);
+        if (recorder->rolled)
+            pyi_recorder_begin_again(recorder, clock->now(clock));
         const uint64_t done = clock->now(clock);
         pyi_pace_advance(&recorder->pace,
-                         recorder->follow ? pyi_follow_pause(recorder, now, done) : done);
+                         recorder->follow ? pyi_follow_pause(recorder, exact, done) : done);
     }
     return 0;
 }
@@ -518,6 +580,13 @@ enum pyi_recording_end pyi_recorder_end(const struct pyi_recorder *recorder, int
     return recorder->end;
 }
 
+int pyi_recorder_file(const struct pyi_recorder *recorder, struct pyi_error *err)
+{
+    if (recorder->stream_error.code && err)
+        *err = recorder->stream_error;
+    return recorder->stream_error.code;
+}
+
 struct pyi_text pyi_recorder_became(const struct pyi_recorder *recorder)
 {
     return recorder->became.data ? recorder->became : pyi_text("");
@@ -537,6 +606,11 @@ int pyi_recorder_take_own(struct pyi_recorder *recorder, struct pyi_session **ou
         int code = pyi_track_settle(recorder->tracks[i], &recorder->ledger, err);
         if (code)
             return code;
+    }
+    if (recorder->stream) {
+        struct pyi_error error = {0};
+        (void)!pyi_stream_finish(recorder->stream, recorder, &error);
+        end_stream(recorder, &error);
     }
     int code = pyi_recorder_assemble(recorder, recorder->session, err);
     if (code)

@@ -86,6 +86,7 @@ void pyi_recorder_tally_own(const struct pyi_recorder *recorder, struct pyi_tall
         .lost = recorder->lost,
         .missed = recorder->pace.missed,
         .read_calls = read_calls(recorder),
+        .slowest = (double)recorder->slowest / 1e9,
         .unobserved = (double)recorder->ledger.unobserved / 1e9,
         .stops = stops.stops,
         .stopped = stops.stopped,
@@ -155,6 +156,10 @@ int pyi_tally_format(const struct pyi_tally *tally, const struct pyi_sink *sink,
     } else {
         pyi_output_string(&output, "; target never stopped");
     }
+    if (tally->slowest > 0 && tally->elapsed > 0)
+        pyi_output_format(
+            &output, "; held back to %.4g samples/s, at times one in %.3g s, by the CPU budget",
+            (double)tally->ticks / tally->elapsed, tally->slowest);
     double share = tally->elapsed > 0 ? 100 * tally->profiler_cpu / tally->elapsed : 0;
     pyi_output_format(&output, "; profiler used %.1f %% of a core", share);
     return pyi_output_finish(&output, err);

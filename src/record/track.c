@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define LATE_INTERVALS 10
-#define LONG_TIME      0x80000000u
 
 /* ---- the ledger ------------------------------------------------------------------------------ */
 
@@ -89,62 +88,11 @@ static bool is_gap(const struct pyi_ledger *ledger, uint64_t time)
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-static int set_time(struct pyi_track *track, struct pyi_slot *slot, uint64_t time,
-                    struct pyi_error *err)
-{
-    if (slot->time & LONG_TIME) {
-        track->long_times[slot->time & ~LONG_TIME] = time;
-        return 0;
-    }
-    if (time < LONG_TIME) {
-        slot->time = (uint32_t)time;
-        return 0;
-    }
-    if (track->long_count >= LONG_TIME)
-        return pyi_error_set(err, PYI_E_LIMIT, "more than 2^31 long records of one thread");
-    if (!pyi_array_reserve(&track->long_times, &track->long_capacity, track->long_count + 1,
-                           sizeof(*track->long_times)))
-        return pyi_error_nomem(err);
-    track->long_times[track->long_count] = time;
-    slot->time = LONG_TIME | (uint32_t)track->long_count++;
-    return 0;
-}
-
-static int add_state(struct pyi_track *track, enum pyi_state state, struct pyi_error *err)
-{
-    struct pyi_state_run *last = track->state_count ? &track->states[track->state_count - 1] : NULL;
-    if (last && last->code == (uint32_t)state && last->records < UINT32_MAX) {
-        last->records++;
-        return 0;
-    }
-    if (!pyi_array_reserve(&track->states, &track->state_capacity, track->state_count + 1,
-                           sizeof(*track->states)))
-        return pyi_error_nomem(err);
-    track->states[track->state_count++] = (struct pyi_state_run){1, state};
-    return 0;
-}
-
 static int add_record(struct pyi_track *track, uint32_t stack, enum pyi_state state, uint64_t time,
                       struct pyi_error *err)
 {
-    if (!time)
-        return 0;
-    if (track->count && !track->parted && track->slots[track->count - 1].stack == stack &&
-        track->states[track->state_count - 1].code == (uint32_t)state)
-        return set_time(track, &track->slots[track->count - 1],
-                        pyi_track_time(track, track->count - 1) + time, err);
-    if (!pyi_array_reserve(&track->slots, &track->slot_capacity, track->count + 1,
-                           sizeof(*track->slots)))
-        return pyi_error_nomem(err);
-    struct pyi_slot slot = {.stack = stack};
-    int code = set_time(track, &slot, time, err);
-    if (!code)
-        code = add_state(track, state, err);
-    if (code)
-        return code;
-    track->slots[track->count++] = slot;
-    track->parted = false;
-    return 0;
+    const struct pyi_lane_item item = {stack, state, time};
+    return pyi_lane_add(&track->lane, &item) ? 0 : pyi_error_nomem(err);
 }
 
 /* `prefix`: the stack under which nobody knows what ran. */
@@ -221,7 +169,25 @@ int pyi_track_init(struct pyi_track *track, struct pyi_ledger *ledger, struct py
         .present = now,
         .cpu_start = -1,
         .cpu_end = -1,
+        .lane = {.aggregated = ledger->aggregate},
     };
+    return 0;
+}
+
+int pyi_track_restart(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t now,
+                      struct pyi_error *err)
+{
+    uint32_t root = 0;
+    int code = thread_root(ledger, pyi_strbuf_get(&track->name), track->ident, &root, err);
+    if (code)
+        return code;
+    pyi_lane_clear(&track->lane);
+    track->root = track->shown_stack = root;
+    track->depth = 0;
+    track->delivered = false;
+    track->start = track->accounted = track->present = now;
+    track->samples = 0;
+    track->cpu_start = track->cpu_end;
     return 0;
 }
 
@@ -230,73 +196,8 @@ void pyi_track_deinit(struct pyi_track *track)
     pyi_strbuf_deinit(&track->name);
     pyi_strbuf_deinit(&track->source);
     free(track->levels);
-    free(track->slots);
-    free(track->long_times);
-    free(track->leaps);
-    free(track->states);
+    pyi_lane_deinit(&track->lane);
     *track = (struct pyi_track){0};
-}
-
-/* State of each record in turn. */
-struct state_cursor {
-    size_t run;
-    uint32_t used;
-};
-
-static uint32_t next_state(const struct pyi_state_run *states, struct state_cursor *at)
-{
-    while (at->used >= states[at->run].records) {
-        at->run++;
-        at->used = 0;
-    }
-    at->used++;
-    return states[at->run].code;
-}
-
-/* Records are only joined, so the runs that remain fit where the old ones were read. */
-static void keep_state(struct pyi_track *track, size_t *runs, uint32_t code)
-{
-    struct pyi_state_run *last = *runs ? &track->states[*runs - 1] : NULL;
-    if (last && last->code == code && last->records < UINT32_MAX)
-        last->records++;
-    else
-        track->states[(*runs)++] = (struct pyi_state_run){1, code};
-}
-
-void pyi_track_fold(struct pyi_track *track, const uint32_t *stacks)
-{
-    size_t kept = 0, leap = 0, runs = 0;
-    struct state_cursor at = {0};
-    uint32_t before = 0;
-    struct pyi_state_run *old = NULL;
-    if (track->state_count) {
-        /* Read from a copy; without memory for it nothing is joined. */
-        old = malloc(track->state_count * sizeof(*old));
-        if (old)
-            memcpy(old, track->states, track->state_count * sizeof(*old));
-    }
-    for (size_t i = 0; i < track->count; i++) {
-        uint32_t stack = stacks[track->slots[i].stack];
-        uint32_t state = old ? next_state(old, &at) : 0;
-        bool leaps = leap < track->leap_count && track->leaps[leap].record == i;
-        if (leaps)
-            track->leaps[leap++].record = kept;
-        uint64_t time = pyi_track_time(track, i);
-        struct pyi_slot *last = kept ? &track->slots[kept - 1] : NULL;
-        if (old && last && !leaps && last->stack == stack && state == before &&
-            pyi_track_time(track, kept - 1) + time < LONG_TIME) {
-            last->time += (uint32_t)time;
-            continue;
-        }
-        if (old)
-            keep_state(track, &runs, state);
-        before = state;
-        track->slots[kept++] = (struct pyi_slot){.stack = stack, .time = track->slots[i].time};
-    }
-    track->count = kept;
-    if (old)
-        track->state_count = runs;
-    free(old);
 }
 
 void pyi_track_detach(struct pyi_track *track)
@@ -308,11 +209,7 @@ void pyi_track_detach(struct pyi_track *track)
 uint64_t pyi_track_memory(const struct pyi_track *track)
 {
     return sizeof(*track) + track->name.capacity + track->source.capacity +
-           track->level_capacity * sizeof(*track->levels) +
-           track->slot_capacity * sizeof(*track->slots) +
-           track->long_capacity * sizeof(*track->long_times) +
-           track->leap_capacity * sizeof(*track->leaps) +
-           track->state_capacity * sizeof(*track->states);
+           track->level_capacity * sizeof(*track->levels) + pyi_lane_memory(&track->lane);
 }
 
 /* The same frames as `stack` above another thread frame. `path` is scratch. */
@@ -340,15 +237,31 @@ static int move_stack(struct pyi_ledger *ledger, uint32_t stack, uint32_t root, 
     return code;
 }
 
+static int move_lane(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t root,
+                     uint32_t **path, size_t *capacity, struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_cleanup_free)
+    uint32_t *moved = calloc((size_t)ledger->top_stack + 1, sizeof(*moved));
+    if (!moved)
+        return pyi_error_nomem(err);
+    struct pyi_lane_cursor cursor = {0};
+    struct pyi_lane_item item;
+    while (pyi_lane_next(&track->lane, &cursor, &item, NULL)) {
+        if (moved[item.stack])
+            continue;
+        int code = move_stack(ledger, item.stack, root, path, capacity, &moved[item.stack], err);
+        if (code)
+            return code;
+    }
+    return pyi_lane_map(&track->lane, moved) ? 0 : pyi_error_nomem(err);
+}
+
 static int move_records(struct pyi_track *track, struct pyi_ledger *ledger, uint32_t root,
                         struct pyi_error *err)
 {
     uint32_t *path = NULL;
     size_t capacity = 0;
-    int code = 0;
-    for (size_t i = 0; i < track->count && !code; i++)
-        code = move_stack(ledger, track->slots[i].stack, root, &path, &capacity,
-                          &track->slots[i].stack, err);
+    int code = track->lane.count ? move_lane(track, ledger, root, &path, &capacity, err) : 0;
     for (size_t i = 0; i < track->depth && !code; i++)
         code = move_stack(ledger, track->levels[i].stack, root, &path, &capacity,
                           &track->levels[i].stack, err);
@@ -377,16 +290,9 @@ int pyi_track_rename(struct pyi_track *track, struct pyi_ledger *ledger, struct 
 /* The next record begins at `begin`, later than the last one ended. */
 static int add_leap(struct pyi_track *track, uint64_t begin, struct pyi_error *err)
 {
-    if (!track->count) {
+    if (!track->lane.count)
         track->start = begin;
-        return 0;
-    }
-    if (!pyi_array_reserve(&track->leaps, &track->leap_capacity, track->leap_count + 1,
-                           sizeof(*track->leaps)))
-        return pyi_error_nomem(err);
-    track->leaps[track->leap_count++] = (struct pyi_leap){.record = track->count, .begin = begin};
-    track->parted = true;
-    return 0;
+    return pyi_lane_jump(&track->lane, begin) ? 0 : pyi_error_nomem(err);
 }
 
 int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t before, uint64_t now,
@@ -400,9 +306,7 @@ int pyi_track_see(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t b
     if (code)
         return code;
     uint64_t begin = begin_of(ledger, before, now);
-    if (!track->count) {
-        track->start = begin;
-    } else if (begin > track->accounted) {
+    if (!track->lane.count || begin > track->accounted) {
         code = add_leap(track, begin, err);
         if (code)
             return code;

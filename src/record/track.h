@@ -10,6 +10,7 @@
 #include "attach/attach.h"
 #include "src/record/frames.h"
 #include "src/record/park.h"
+#include "src/session/lane.h"
 #include <pyinstrument/session.h>
 
 /* What the tracks of a recording share. */
@@ -21,6 +22,7 @@ struct pyi_ledger {
     uint64_t interval;   /* ns */
     uint64_t unobserved; /* ns given to [unobserved] so far, all tracks */
     uint32_t unobserved_frame, truncated_frame;
+    bool aggregate;     /* no timeline is kept */
     bool selective;     /* not all samples are wanted: unobserved time is left out */
     uint32_t top_stack; /* highest stack number handed out */
 };
@@ -29,24 +31,6 @@ struct pyi_ledger {
 int pyi_ledger_init(struct pyi_ledger *ledger, struct pyi_session *session, uint64_t interval,
                     struct pyi_error *err) PYI_MUST_CHECK;
 void pyi_ledger_deinit(struct pyi_ledger *ledger); /* not the session */
-
-/* One record in eight bytes: nanoseconds up to 2^31 in `time`, longer ones (bit 31 set) in the
- * track's `long_times`. Equal stacks one after the other are one record. */
-struct pyi_slot {
-    uint32_t stack;
-    uint32_t time;
-};
-
-/* `record` begins at `begin` (ns of the clock), not where the one before it ended. */
-struct pyi_leap {
-    size_t record;
-    uint64_t begin;
-};
-
-/* So many records in a row are in the same state. */
-struct pyi_state_run {
-    uint32_t records, code;
-};
 
 /* One frame of the last delivered stack. */
 struct pyi_level {
@@ -74,17 +58,10 @@ struct pyi_track {
     bool delivered, truncated;
     uint64_t epoch; /* of the recorder, when it was delivered */
     /* what was recorded */
-    struct pyi_slot *slots;
-    uint64_t *long_times;
-    size_t count, slot_capacity, long_count, long_capacity;
-    struct pyi_leap *leaps;
-    size_t leap_count, leap_capacity;
-    struct pyi_state_run *states;
-    size_t state_count, state_capacity;
-    bool parted;        /* the next record must not join the last: time passed in between */
-    uint64_t start;     /* when the first record begins, ns of the clock */
-    uint64_t accounted; /* up to here time has been given to records */
-    uint64_t present;   /* the latest round that saw the thread */
+    struct pyi_lane lane; /* jumps in ns of the clock */
+    uint64_t start;       /* when the first record begins, ns of the clock */
+    uint64_t accounted;   /* up to here time has been given to records */
+    uint64_t present;     /* the latest round that saw the thread */
     uint64_t samples;
     double cpu_start, cpu_end; /* thread CPU clock, seconds; -1 not read (again) */
 };
@@ -115,17 +92,13 @@ int pyi_track_pass(struct pyi_track *track, struct pyi_ledger *ledger,
 /* Gives time that no stack was delivered for to where it belongs best; at the end. */
 int pyi_track_settle(struct pyi_track *track, struct pyi_ledger *ledger,
                      struct pyi_error *err) PYI_MUST_CHECK;
-/* `stacks[i]` stands for stack i from now on; records that become equal are joined. Leaves the track
- * fit for nothing but being read. */
-void pyi_track_fold(struct pyi_track *track, const uint32_t *stacks);
+/* Begins anew at `now`, in a ledger that is new as well: nothing is recorded, and the next stack
+ * is not compared with the last. Errors: NOMEM, LIMIT. */
+int pyi_track_restart(struct pyi_track *track, struct pyi_ledger *ledger, uint64_t now,
+                      struct pyi_error *err) PYI_MUST_CHECK;
 /* The target is closed: forget everything that points into it. */
 void pyi_track_detach(struct pyi_track *track);
 
-static inline uint64_t pyi_track_time(const struct pyi_track *track, size_t record)
-{
-    uint32_t time = track->slots[record].time;
-    return time >> 31 ? track->long_times[time & 0x7fffffff] : time;
-}
 /* Bytes held. */
 uint64_t pyi_track_memory(const struct pyi_track *track);
 

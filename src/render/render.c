@@ -19,6 +19,7 @@ static const struct pyi_renderer *const rows[] = {
     &pyi_renderer_speedscope, &pyi_renderer_pyisession, &pyi_renderer_pstats,
     &pyi_renderer_collapsed,  &pyi_renderer_pprof,      &pyi_renderer_chrome,
     &pyi_renderer_gecko,      &pyi_renderer_flamegraph, &pyi_renderer_markdown,
+    &pyi_renderer_pyirec,
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

@@ -10,6 +10,7 @@ extern const struct pyi_renderer pyi_renderer_html;
 extern const struct pyi_renderer pyi_renderer_json;
 extern const struct pyi_renderer pyi_renderer_speedscope;
 extern const struct pyi_renderer pyi_renderer_pyisession;
+extern const struct pyi_renderer pyi_renderer_pyirec;
 extern const struct pyi_renderer pyi_renderer_pstats;
 extern const struct pyi_renderer pyi_renderer_collapsed;
 extern const struct pyi_renderer pyi_renderer_pprof;

@@ -12,6 +12,7 @@
 #include "src/base/json_reader.h"
 #include "src/base/number.h"
 #include "src/session/attach.h"
+#include "src/session/pyirec.h"
 #include "src/session/session.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +68,7 @@ struct loader {
     struct step *steps;
     size_t step_count, step_capacity;
     int64_t attach_version;
+    bool metadata; /* records are elsewhere */
 };
 
 /* ---- stacks -------------------------------------------------------------------------------- */
@@ -359,7 +361,8 @@ static int check_keys(const struct loader *loader, const char *name, struct pyi_
 {
     char reason[128];
     for (size_t i = 0; i < KEYS; i++) {
-        if (keys[i].required && loader->found[i] == FOUND_NOT) {
+        if (keys[i].required && !(loader->metadata && keys[i].kind == KIND_RECORDS) &&
+            loader->found[i] == FOUND_NOT) {
             snprintf(reason, sizeof(reason), "missing key '%s'", keys[i].name);
             return no_session(err, name, reason);
         }
@@ -391,6 +394,8 @@ static int check_attach(const struct loader *loader, const char *name, struct py
         pyi_error_slug(err, "session-bad");
         return code;
     }
+    if (loader->metadata)
+        return 0;
     struct pyi_error inner = {0};
     if (pyi_attach_check(attach, pyi_session_record_count(loader->session), &inner) == 0)
         return 0;
@@ -431,10 +436,11 @@ static int explain(const struct loader *loader, const char *name, int code, stru
 }
 
 /* Takes over `reader`. */
-static int load(struct pyi_json_reader *reader, const char *name, struct pyi_session **out,
-                struct pyi_error *err)
+static int load(struct pyi_json_reader *reader, const char *name, bool metadata,
+                struct pyi_session **out, struct pyi_error *err)
 {
-    struct loader loader = {.reader = reader, .attach_version = PYI_ATTACH_VERSION};
+    struct loader loader = {
+        .reader = reader, .attach_version = PYI_ATTACH_VERSION, .metadata = metadata};
     int code = pyi_session_new(&loader.session, err);
     if (!code) {
         code = read_object(&loader, name, err);
@@ -455,6 +461,24 @@ static int load(struct pyi_json_reader *reader, const char *name, struct pyi_ses
     return code;
 }
 
+/* The first bytes tell our own files from upstream's. */
+static int read_start(int fd, const char *name, char start[PYI_PYIREC_MAGIC_SIZE], size_t *length,
+                      struct pyi_error *err)
+{
+    *length = 0;
+    while (*length < PYI_PYIREC_MAGIC_SIZE) {
+        ssize_t got = read(fd, start + *length, PYI_PYIREC_MAGIC_SIZE - *length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return pyi_error_os(err, errno, "cannot read %s", name);
+        if (got == 0)
+            break;
+        *length += (size_t)got;
+    }
+    return 0;
+}
+
 int pyi_session_load(const char *path, struct pyi_session **out, struct pyi_error *err)
 {
     bool standard_input = strcmp(path, "-") == 0;
@@ -466,9 +490,16 @@ int pyi_session_load(const char *path, struct pyi_session **out, struct pyi_erro
         if (own < 0)
             return pyi_error_os(err, errno, "cannot open %s", path);
     }
+    char start[PYI_PYIREC_MAGIC_SIZE];
+    size_t length;
+    int code = read_start(fd, name, start, &length, err);
+    if (code)
+        return code;
+    if (pyi_pyirec_is(start, length))
+        return pyi_pyirec_load(fd, (struct pyi_text){start, length}, name, out, err);
     struct pyi_json_reader *reader;
-    int code = pyi_json_reader_open(fd, name, &reader, err);
-    return code ? code : load(reader, name, out, err);
+    code = pyi_json_reader_open_behind(start, length, fd, name, &reader, err);
+    return code ? code : load(reader, name, false, out, err);
 }
 
 int pyi_session_from_json(const char *json, size_t length, struct pyi_session **out,
@@ -476,5 +507,13 @@ int pyi_session_from_json(const char *json, size_t length, struct pyi_session **
 {
     struct pyi_json_reader *reader;
     int code = pyi_json_reader_open_memory(json, length, "session", &reader, err);
-    return code ? code : load(reader, "session", out, err);
+    return code ? code : load(reader, "session", false, out, err);
+}
+
+int pyi_pyisession_metadata(const char *json, size_t length, struct pyi_session **out,
+                            struct pyi_error *err)
+{
+    struct pyi_json_reader *reader;
+    int code = pyi_json_reader_open_memory(json, length, "metadata", &reader, err);
+    return code ? code : load(reader, "metadata", true, out, err);
 }

@@ -2,20 +2,23 @@
 /*
  * records.c - the records of a session in a compact encoding.
  *
- * In: records one by one. Out: the same, in order. Ten to twelve bytes each, in blocks that are
- * never moved. The encoding is described in records.h; what a node number means is not known.
+ * In: records one by one. Out: the same, in order, three to twelve bytes each. The encoding is
+ * described in records.h; what a node number means is not known.
  */
 #include "src/session/records.h"
 
 #include "src/base/array.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_DOUBLE = 0, KIND_INTEGER = 1 };
+enum kind { KIND_DOUBLE = 0, KIND_INTEGER = 1, KIND_MICROSECONDS = 2, KIND_NANOSECONDS = 3 };
 
-#define LONGEST_RECORD 15 /* 5 bytes of node and kind, at most 10 of seconds */
+#define FIRST_CAPACITY 256
+#define NS_PER_SECOND  1e9
+#define NS_PER_US      1000u
 
-static size_t put_varint(unsigned char *to, uint64_t value)
+size_t pyi_varint_put(unsigned char *to, uint64_t value)
 {
     size_t length = 0;
     for (; value >= 0x80; value >>= 7)
@@ -23,6 +26,24 @@ static size_t put_varint(unsigned char *to, uint64_t value)
     to[length++] = (unsigned char)value;
     return length;
 }
+
+bool pyi_varint_get(const unsigned char *bytes, size_t length, size_t *at, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64 && *at < length; shift += 7) {
+        unsigned char byte = bytes[(*at)++];
+        if (shift == 63 && byte > 1)
+            return false;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- encoding ------------------------------------------------------------------------------- */
 
 static size_t put_double(unsigned char *to, double value)
 {
@@ -33,15 +54,37 @@ static size_t put_double(unsigned char *to, double value)
     return 8;
 }
 
-static size_t encode(const struct pyi_record *record, unsigned char to[LONGEST_RECORD])
+size_t pyi_record_put(unsigned char to[PYI_RECORD_LONGEST], uint32_t stack, uint64_t ns)
+{
+    bool whole = ns % NS_PER_US == 0;
+    enum kind kind = whole ? KIND_MICROSECONDS : KIND_NANOSECONDS;
+    size_t length = pyi_varint_put(to, (uint64_t)stack * 4 + kind);
+    return length + pyi_varint_put(to + length, whole ? ns / NS_PER_US : ns);
+}
+
+/* Whether the double is one that nanoseconds stand for; minus zero is not. */
+static bool is_time(double seconds, uint64_t *ns)
+{
+    if (!(seconds >= 0 && seconds < 1e9) || signbit(seconds))
+        return false;
+    double rounded = nearbyint(seconds * NS_PER_SECOND);
+    *ns = (uint64_t)rounded;
+    double back = (double)*ns / NS_PER_SECOND;
+    return memcmp(&back, &seconds, sizeof(back)) == 0;
+}
+
+static size_t encode(const struct pyi_record *record, unsigned char to[PYI_RECORD_LONGEST])
 {
     const struct pyi_number *seconds = &record->seconds;
+    uint64_t ns;
+    if (!seconds->is_integer && is_time(seconds->value, &ns))
+        return pyi_record_put(to, record->stack, ns);
     enum kind kind = seconds->is_integer ? KIND_INTEGER : KIND_DOUBLE;
-    size_t length = put_varint(to, (uint64_t)record->stack * 4 + kind);
+    size_t length = pyi_varint_put(to, (uint64_t)record->stack * 4 + kind);
     if (kind == KIND_DOUBLE)
         return length + put_double(to + length, seconds->value);
     uint64_t folded = (uint64_t)seconds->integer << 1 ^ (seconds->integer < 0 ? UINT64_MAX : 0);
-    return length + put_varint(to + length, folded);
+    return length + pyi_varint_put(to + length, folded);
 }
 
 static bool add_block(struct pyi_records *records)
@@ -49,21 +92,32 @@ static bool add_block(struct pyi_records *records)
     if (!pyi_array_reserve(&records->blocks, &records->block_capacity, records->block_count + 1,
                            sizeof(*records->blocks)))
         return false;
-    unsigned char *bytes = malloc(PYI_RECORDS_BLOCK);
+    /* The first is small: a recording may have thousands of threads. */
+    size_t capacity = records->block_count ? PYI_RECORDS_BLOCK : FIRST_CAPACITY;
+    unsigned char *bytes = malloc(capacity);
     if (!bytes)
         return false;
-    records->blocks[records->block_count++] = (struct pyi_records_block){bytes, 0};
+    records->blocks[records->block_count++] = (struct pyi_records_block){bytes, 0, capacity};
     return true;
 }
 
-bool pyi_records_append(struct pyi_records *records, const struct pyi_record *record)
+static bool grow_block(struct pyi_records_block *block)
 {
-    unsigned char encoded[LONGEST_RECORD];
-    size_t length = encode(record, encoded);
+    unsigned char *bytes = realloc(block->bytes, block->capacity * 2);
+    if (!bytes)
+        return false;
+    block->bytes = bytes;
+    block->capacity *= 2;
+    return true;
+}
+
+static bool append(struct pyi_records *records, const unsigned char *encoded, size_t length)
+{
     struct pyi_records_block *last =
         records->block_count ? &records->blocks[records->block_count - 1] : NULL;
-    if (!last || PYI_RECORDS_BLOCK - last->length < length) {
-        if (!add_block(records))
+    while (!last || last->capacity - last->length < length) {
+        bool grows = last && last->capacity * 2 <= PYI_RECORDS_BLOCK;
+        if (grows ? !grow_block(last) : !add_block(records))
             return false;
         last = &records->blocks[records->block_count - 1];
     }
@@ -73,69 +127,164 @@ bool pyi_records_append(struct pyi_records *records, const struct pyi_record *re
     return true;
 }
 
-/* Bytes are ours when they were appended; bounds are kept all the same. */
-static bool get_varint(const struct pyi_records_block *block, size_t *at, uint64_t *out)
+bool pyi_records_append(struct pyi_records *records, const struct pyi_record *record)
 {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64 && *at < block->length; shift += 7) {
-        unsigned char byte = block->bytes[(*at)++];
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *out = value;
-            return true;
-        }
-    }
-    return false;
+    unsigned char encoded[PYI_RECORD_LONGEST];
+    return append(records, encoded, encode(record, encoded));
 }
 
-static bool get_double(const struct pyi_records_block *block, size_t *at, double *out)
+bool pyi_records_append_time(struct pyi_records *records, uint32_t stack, uint64_t ns)
 {
-    if (block->length - *at < 8)
+    unsigned char encoded[PYI_RECORD_LONGEST];
+    return append(records, encoded, pyi_record_put(encoded, stack, ns));
+}
+
+/* ---- decoding ------------------------------------------------------------------------------- */
+
+static bool get_double(const unsigned char *bytes, size_t length, size_t *at, double *out)
+{
+    if (length - *at < 8)
         return false;
     uint64_t bits = 0;
     for (int i = 0; i < 8; i++)
-        bits |= (uint64_t)block->bytes[*at + (size_t)i] << 8 * i;
+        bits |= (uint64_t)bytes[*at + (size_t)i] << 8 * i;
     memcpy(out, &bits, sizeof(bits));
     *at += 8;
     return true;
 }
 
-static bool decode(const struct pyi_records_block *block, size_t *at, struct pyi_record *out)
+struct decoded {
+    uint32_t stack;
+    enum kind kind;
+    uint64_t number; /* nanoseconds, or the folded integer */
+    double seconds;
+};
+
+static bool decode(const unsigned char *bytes, size_t length, size_t *at, struct decoded *out)
 {
-    uint64_t head, folded;
-    if (!get_varint(block, at, &head))
+    uint64_t head;
+    if (!pyi_varint_get(bytes, length, at, &head) || head >> 2 > UINT32_MAX)
         return false;
-    struct pyi_record record = {.stack = (uint32_t)(head >> 2)};
-    if ((head & 3) == KIND_DOUBLE) {
-        if (!get_double(block, at, &record.seconds.value))
-            return false;
-    } else {
-        if ((head & 3) != KIND_INTEGER || !get_varint(block, at, &folded))
-            return false;
-        record.seconds.integer = (int64_t)(folded >> 1 ^ (folded & 1 ? UINT64_MAX : 0));
+    out->stack = (uint32_t)(head >> 2);
+    out->kind = (enum kind)(head & 3);
+    if (out->kind == KIND_DOUBLE)
+        return get_double(bytes, length, at, &out->seconds);
+    if (!pyi_varint_get(bytes, length, at, &out->number))
+        return false;
+    if (out->kind == KIND_INTEGER)
+        return true;
+    uint64_t limit = out->kind == KIND_MICROSECONDS ? INT64_MAX / NS_PER_US : INT64_MAX;
+    if (out->number > limit)
+        return false;
+    if (out->kind == KIND_MICROSECONDS)
+        out->number *= NS_PER_US;
+    return true;
+}
+
+bool pyi_records_parse(const unsigned char *bytes, size_t length, size_t *at,
+                       struct pyi_record *out)
+{
+    struct decoded item;
+    if (!decode(bytes, length, at, &item))
+        return false;
+    struct pyi_record record = {.stack = item.stack};
+    if (item.kind == KIND_DOUBLE) {
+        record.seconds.value = item.seconds;
+    } else if (item.kind == KIND_INTEGER) {
+        record.seconds.integer = (int64_t)(item.number >> 1 ^ (item.number & 1 ? UINT64_MAX : 0));
         record.seconds.value = (double)record.seconds.integer;
         record.seconds.is_integer = true;
+    } else {
+        record.seconds.value = (double)item.number / NS_PER_SECOND;
     }
     *out = record;
     return true;
 }
 
+/* A cursor has a block's number in the high bits, an offset of up to and with its size in the low.
+ */
+#define OFFSET_BITS 17
+
+/* Where the cursor stands; NULL at the end. */
+static const struct pyi_records_block *find(const struct pyi_records *records, uint64_t *cursor,
+                                            size_t *at)
+{
+    uint64_t index = *cursor >> OFFSET_BITS;
+    *at = *cursor & ((1u << OFFSET_BITS) - 1);
+    while (index + 1 < records->block_count && *at >= records->blocks[index].length) {
+        index++;
+        *at = 0;
+    }
+    if (index >= records->block_count || *at >= records->blocks[index].length)
+        return NULL;
+    *cursor = index << OFFSET_BITS | *at;
+    return &records->blocks[index];
+}
+
+static void move_to(uint64_t *cursor, size_t at)
+{
+    *cursor = *cursor >> OFFSET_BITS << OFFSET_BITS | at;
+}
+
 bool pyi_records_next(const struct pyi_records *records, uint64_t *cursor, struct pyi_record *out)
 {
-    /* A block's number in the high bits, an offset of up to and with its size in the low. */
-    uint64_t index = *cursor >> 17;
-    size_t at = *cursor & 0x1ffff;
-    if (index < records->block_count && at >= records->blocks[index].length &&
-        index + 1 < records->block_count) {
-        index++;
-        at = 0;
-    }
-    if (index >= records->block_count || at >= records->blocks[index].length)
+    size_t at;
+    const struct pyi_records_block *block = find(records, cursor, &at);
+    if (!block || !pyi_records_parse(block->bytes, block->length, &at, out))
         return false;
-    if (!decode(&records->blocks[index], &at, out))
-        return false;
-    *cursor = index << 17 | at;
+    move_to(cursor, at);
     return true;
+}
+
+bool pyi_records_next_time(const struct pyi_records *records, uint64_t *cursor, uint32_t *stack,
+                           uint64_t *ns)
+{
+    size_t at;
+    struct decoded item;
+    const struct pyi_records_block *block = find(records, cursor, &at);
+    if (!block || !decode(block->bytes, block->length, &at, &item) || item.kind < KIND_MICROSECONDS)
+        return false;
+    move_to(cursor, at);
+    *stack = item.stack;
+    *ns = item.number;
+    return true;
+}
+
+bool pyi_records_next_bytes(const struct pyi_records *records, uint64_t *cursor,
+                            const unsigned char **bytes, size_t *length)
+{
+    size_t at;
+    const struct pyi_records_block *block = find(records, cursor, &at);
+    if (!block)
+        return false;
+    *bytes = block->bytes + at;
+    *length = block->length - at;
+    move_to(cursor, block->length);
+    return true;
+}
+
+/* ---- whole streams -------------------------------------------------------------------------- */
+
+bool pyi_records_join(struct pyi_records *to, struct pyi_records *from)
+{
+    if (!pyi_array_reserve(&to->blocks, &to->block_capacity, to->block_count + from->block_count,
+                           sizeof(*to->blocks)))
+        return false;
+    if (from->block_count)
+        memcpy(to->blocks + to->block_count, from->blocks, from->block_count * sizeof(*to->blocks));
+    to->block_count += from->block_count;
+    to->count += from->count;
+    free(from->blocks);
+    *from = (struct pyi_records){0};
+    return true;
+}
+
+uint64_t pyi_records_memory(const struct pyi_records *records)
+{
+    uint64_t bytes = records->block_capacity * sizeof(*records->blocks);
+    for (size_t i = 0; i < records->block_count; i++)
+        bytes += records->blocks[i].capacity;
+    return bytes;
 }
 
 void pyi_records_deinit(struct pyi_records *records)

@@ -162,6 +162,11 @@ int pyi_session_clear_records(struct pyi_session *session, struct pyi_error *err
     return 0;
 }
 
+bool pyi_session_is_cut(const struct pyi_session *session)
+{
+    return session->cut;
+}
+
 uint64_t pyi_session_record_count(const struct pyi_session *session)
 {
     return session->records.count;

@@ -39,6 +39,7 @@ struct pyi_session {
     struct pyi_attach *attach; /* in attach_arena, NULL when there is none */
     struct pyi_arena attach_arena;
     struct pyi_paths paths;
+    bool cut; /* read from a file that lacks its end */
 };
 
 /* Empties a list. */

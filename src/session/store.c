@@ -2,13 +2,14 @@
 /*
  * store.c - the directory of recent sessions, shared with upstream.
  *
- * In: sessions or identifiers. Out: files IDENTIFIER.pyisession, at most eleven of them. The
- * identifier is the local time at which the session began; sessions of the same second replace
+ * In: sessions or identifiers. Out: files IDENTIFIER.pyisession, or .pyirec where that would be
+ * large, at most eleven of them. The identifier is the local time at which the session began; sessions of the same second replace
  * each other, as upstream's do.
  */
 #include "src/base/array.h"
 #include "src/base/error.h"
 #include "src/base/invoker.h"
+#include "src/base/output.h"
 #include "src/base/text.h"
 #include "src/session/session.h"
 #include <dirent.h>
@@ -20,8 +21,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SUFFIX        ".pyisession"
+#define LARGEST_JSON  ((uint64_t)64 * 1000 * 1000) /* bytes; beyond it is our own format */
 #define KEPT_SESSIONS 10
+
+/* In the order in which they are looked for. */
+enum suffix { SUFFIX_PYISESSION, SUFFIX_PYIREC, SUFFIXES };
+static const char *const suffixes[SUFFIXES] = {".pyisession", ".pyirec"};
 
 /* ---- names --------------------------------------------------------------------------------- */
 
@@ -59,11 +64,12 @@ static int find_directory(struct pyi_strbuf *path, struct pyi_error *err)
     return path->failed ? pyi_error_nomem(err) : 0;
 }
 
-static int file_name(struct pyi_strbuf *path, const char *id, struct pyi_error *err)
+static int file_name(struct pyi_strbuf *path, const char *id, enum suffix suffix,
+                     struct pyi_error *err)
 {
     pyi_strbuf_char(path, '/');
     pyi_strbuf_string(path, id);
-    pyi_strbuf_string(path, SUFFIX);
+    pyi_strbuf_string(path, suffixes[suffix]);
     return path->failed ? pyi_error_nomem(err) : 0;
 }
 
@@ -104,21 +110,28 @@ static int make_directories(char *path, struct pyi_error *err)
 
 /* ---- listing ------------------------------------------------------------------------------- */
 
+struct name {
+    char *id;
+    enum suffix suffix;
+};
+
 struct names {
-    char **items;
+    struct name *items;
     size_t count, capacity;
 };
 
 static void names_free(struct names *names)
 {
     for (size_t i = 0; i < names->count; i++)
-        free(names->items[i]);
+        free(names->items[i].id);
     free(names->items);
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    const struct name *left = a, *right = b;
+    int order = strcmp(left->id, right->id);
+    return order ? order : (int)left->suffix - (int)right->suffix;
 }
 
 static void close_directory(DIR **directory)
@@ -127,27 +140,53 @@ static void close_directory(DIR **directory)
         closedir(*directory);
 }
 
-/* Identifiers of the directory's sessions, sorted. */
+/* Length of the identifier a file is named by; 0 when it is no session. */
+static size_t id_length(const char *file, enum suffix *suffix)
+{
+    size_t length = strlen(file);
+    for (int i = 0; i < SUFFIXES; i++) {
+        size_t size = strlen(suffixes[i]);
+        if (length >= size && strcmp(file + length - size, suffixes[i]) == 0) {
+            *suffix = (enum suffix)i;
+            return length - size;
+        }
+    }
+    return 0;
+}
+
+/* The directory's sessions, sorted. */
 static int list_names(const char *path, struct names *names, struct pyi_error *err)
 {
     PYI_CLEANUP(close_directory) DIR *directory = opendir(path);
     if (!directory)
         return errno == ENOENT ? 0 : pyi_error_os(err, errno, "cannot read %s", path);
     for (struct dirent *entry; (entry = readdir(directory));) {
-        size_t length = strlen(entry->d_name), suffix = strlen(SUFFIX);
-        if (length < suffix || strcmp(entry->d_name + length - suffix, SUFFIX) != 0)
+        enum suffix suffix;
+        size_t length = id_length(entry->d_name, &suffix);
+        if (!length)
             continue;
         if (!pyi_array_reserve(&names->items, &names->capacity, names->count + 1,
                                sizeof(*names->items)))
             return pyi_error_nomem(err);
-        char *name = strndup(entry->d_name, length - suffix);
-        if (!name)
+        char *id = strndup(entry->d_name, length);
+        if (!id)
             return pyi_error_nomem(err);
-        names->items[names->count++] = name;
+        names->items[names->count++] = (struct name){id, suffix};
     }
     if (names->count)
         qsort(names->items, names->count, sizeof(*names->items), by_name);
     return 0;
+}
+
+static int remove_one(const char *directory, const char *id, enum suffix suffix,
+                      struct pyi_error *err)
+{
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
+    pyi_strbuf_string(&path, directory);
+    int code = file_name(&path, id, suffix, err);
+    if (!code)
+        (void)!unlink(path.data);
+    return code;
 }
 
 /* Deletes the oldest until ten are left. One that cannot be deleted stays. */
@@ -155,33 +194,67 @@ static int prune(const char *directory, struct pyi_error *err)
 {
     PYI_CLEANUP(names_free) struct names names = {0};
     int code = list_names(directory, &names, err);
-    for (size_t i = 0; !code && i + KEPT_SESSIONS < names.count; i++) {
-        PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
-        pyi_strbuf_string(&path, directory);
-        code = file_name(&path, names.items[i], err);
-        if (!code)
-            (void)!unlink(path.data);
-    }
+    for (size_t i = 0; !code && i + KEPT_SESSIONS < names.count; i++)
+        code = remove_one(directory, names.items[i].id, names.items[i].suffix, err);
     return code;
+}
+
+/* ---- size ----------------------------------------------------------------------------------- */
+
+static int count_bytes(void *context, const void *bytes, size_t length, struct pyi_error *err)
+{
+    uint64_t *left = context;
+    if (length > *left)
+        return pyi_error_set(err, PYI_E_LIMIT, "larger than asked for");
+    *left -= length;
+    return 0;
+}
+
+static int choose_suffix(const struct pyi_session *session, enum suffix *out, struct pyi_error *err)
+{
+    uint64_t left = LARGEST_JSON;
+    const struct pyi_sink sink = {count_bytes, &left};
+    struct pyi_error reason = {0};
+    int code = pyi_session_to_json(session, true, &sink, &reason);
+    *out = code ? SUFFIX_PYIREC : SUFFIX_PYISESSION;
+    if (code && code != PYI_E_LIMIT && err)
+        *err = reason;
+    return code == PYI_E_LIMIT ? 0 : code;
 }
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
+static int write_session(const struct pyi_session *session, const char *path, enum suffix suffix,
+                         struct pyi_error *err)
+{
+    return suffix == SUFFIX_PYIREC ? pyi_session_save_pyirec(session, path, err)
+                                   : pyi_session_save(session, path, err);
+}
+
 static int save(const struct pyi_session *session, char id[32], struct pyi_error *err)
 {
     char made[32];
+    enum suffix suffix = SUFFIX_PYISESSION;
+    PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf folder = {0};
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
     int code = make_identifier(session, made, err);
     if (!code)
-        code = find_directory(&path, err);
+        code = choose_suffix(session, &suffix, err);
     if (!code)
-        code = make_directories(path.data, err);
+        code = find_directory(&folder, err);
     if (!code)
-        code = prune(path.data, err);
+        code = make_directories(folder.data, err);
     if (!code)
-        code = file_name(&path, made, err);
+        code = prune(folder.data, err);
+    pyi_strbuf_text(&path, pyi_strbuf_get(&folder));
     if (!code)
-        code = pyi_session_save(session, path.data, err);
+        code = file_name(&path, made, suffix, err);
+    if (!code)
+        code = write_session(session, path.data, suffix, err);
+    /* The same identifier names one session only. */
+    if (!code)
+        code = remove_one(folder.data, made,
+                          suffix == SUFFIX_PYIREC ? SUFFIX_PYISESSION : SUFFIX_PYIREC, err);
     if (!code)
         memcpy(id, made, sizeof(made));
     return code;
@@ -199,9 +272,23 @@ int pyi_store_load(const char *id, struct pyi_session **out, struct pyi_error *e
 {
     PYI_CLEANUP(pyi_strbuf_deinit) struct pyi_strbuf path = {0};
     int code = find_directory(&path, err);
-    if (!code)
-        code = file_name(&path, id, err);
-    return code ? code : pyi_session_load(path.data, out, err);
+    size_t directory = path.length;
+    for (int i = 0; !code && i < SUFFIXES; i++) {
+        struct pyi_error reason = {0};
+        path.length = directory;
+        code = file_name(&path, id, (enum suffix)i, err);
+        if (code)
+            break;
+        code = pyi_session_load(path.data, out, &reason);
+        if (code && reason.os_errno == ENOENT && i + 1 < SUFFIXES) {
+            code = 0;
+            continue;
+        }
+        if (code && err)
+            *err = reason;
+        return code;
+    }
+    return code;
 }
 
 int pyi_store_list(void (*each)(void *context, const char *id, const char *path), void *context,
@@ -215,9 +302,9 @@ int pyi_store_list(void (*each)(void *context, const char *id, const char *path)
     size_t directory = path.length;
     for (size_t i = 0; !code && i < names.count; i++) {
         path.length = directory;
-        code = file_name(&path, names.items[i], err);
+        code = file_name(&path, names.items[i].id, names.items[i].suffix, err);
         if (!code)
-            each(context, names.items[i], path.data);
+            each(context, names.items[i].id, path.data);
     }
     return code;
 }

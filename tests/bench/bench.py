@@ -155,7 +155,7 @@ def helper(settings):
     return compiled(settings, "sampler")
 
 
-def compiled(settings, name):
+def compiled(settings, name, *libraries):
     """A program of this folder, linked with the library."""
     source = os.path.join(ROOT, "tests", "bench", name + ".c")
     library = os.path.join(settings.build, "libpyinstrument.a")
@@ -169,7 +169,7 @@ def compiled(settings, name):
     subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra",
                     "-Wno-unused-parameter", "-D_GNU_SOURCE", "-I" + ROOT,
                     "-I" + os.path.join(ROOT, "include"), "-o", program, source, library,
-                    *flags, "-liberty", "-lm", "-lpthread"], check=True)
+                    *flags, *libraries, "-liberty", "-lm", "-lpthread"], check=True)
     return program
 
 

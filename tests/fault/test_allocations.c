@@ -181,6 +181,39 @@ static void loading_and_writing(void **state)
     over_files(load_and_write);
 }
 
+static int there_and_back(const struct scenario *scenario, struct pyi_strbuf *out,
+                          struct pyi_error *err)
+{
+    SESSION session = NULL;
+    SESSION back = NULL;
+    struct pyi_strbuf file = {0};
+    struct pyi_sink sink = pyi_sink_strbuf(&file);
+    int code = pyi_session_load(scenario->path, &session, err);
+    if (!code)
+        code = pyi_session_to_pyirec(session, &sink, err);
+    if (!code && file.failed) {
+        *err = (struct pyi_error){.code = PYI_E_NOMEM, .message = "out of memory in the test"};
+        code = PYI_E_NOMEM;
+    }
+    if (!code)
+        code = pyi_session_from_pyirec(file.data, file.length, &back, err);
+    pyi_strbuf_deinit(&file);
+    return code ? code : write_out(back, out, err);
+}
+
+static void own_files(void **state)
+{
+    over_files(there_and_back);
+}
+
+/* As a recorder wrote it: threads, names that came late, calls without proof. */
+static void recorded_files(void **state)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/fixtures/corpus/pyirec/grown.pyirec", getenv("PYI_FIXTURES"));
+    every_allocation(&(struct scenario){.run = load_and_write, .path = path});
+}
+
 static void combining(void **state)
 {
     over_files(combine);
@@ -450,6 +483,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loading_and_writing),
+        cmocka_unit_test(own_files),
+        cmocka_unit_test(recorded_files),
         cmocka_unit_test(combining),
         cmocka_unit_test(resampling),
         cmocka_unit_test(saving_leaves_no_half_file),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_discover.c - children found in a folder that stands for /proc. */
-#include "src/record/discover.h"
+#include "src/record/follow/discover.h"
 
 #include <fcntl.h>
 #include <ftw.h>

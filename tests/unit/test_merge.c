@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* test_merge.c - sessions of several processes as one. */
 #include "src/base/text.h"
-#include "src/record/follow.h"
+#include "src/record/follow/follow.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /* The judge of --self-check: recordings laid out by hand, right ones and wrong ones. */
 #include "src/base/number.h"
 #include "src/base/text.h"
-#include "src/cli/truth.h"
+#include "src/cli/truth/truth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

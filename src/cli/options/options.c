@@ -114,6 +114,12 @@ static bool count_parse(const char *text, double *out)
     return *out >= 1 && *out <= 1e6;
 }
 
+static bool share_parse(const char *text, double *out)
+{
+    static const struct unit units[] = {{"", 1}, {"%", 1}, {NULL, 0}};
+    return scaled(text, units, out) && *out > 0;
+}
+
 static bool version_parse(const char *text)
 {
     size_t major = strspn(text, "0123456789");
@@ -155,6 +161,8 @@ static const char *value_problem(enum pyi_option_value kind, const char *text, d
         return pid_parse(text, number) ? NULL : "a process id";
     case PYI_VALUE_COUNT:
         return count_parse(text, number) ? NULL : "a whole number from 1 to a million";
+    case PYI_VALUE_SHARE:
+        return share_parse(text, number) ? NULL : "a share of one core above zero, such as 5%";
     case PYI_VALUE_VERSION:
         return version_parse(text) ? NULL : "a version such as 3.15";
     case PYI_VALUE_WHEN:

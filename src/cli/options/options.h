@@ -66,6 +66,10 @@ enum pyi_option_id {
     PYI_OPT_BLOCKING,
     PYI_OPT_NONBLOCKING,
     PYI_OPT_DUMP_IMAGE,
+    PYI_OPT_AGGREGATE,
+    PYI_OPT_LOOP,
+    PYI_OPT_MAX_FILES,
+    PYI_OPT_MAX_CPU,
     PYI_OPT_DIFF,
     PYI_OPT_JSON,
     PYI_OPT_LOCALS,
@@ -105,6 +109,7 @@ enum pyi_option_value {
     PYI_VALUE_RATE,     /* hertz or with unit, above zero */
     PYI_VALUE_PID,
     PYI_VALUE_COUNT,   /* a whole number from 1 to a million */
+    PYI_VALUE_SHARE,   /* percent, with or without the sign, above zero */
     PYI_VALUE_VERSION, /* X.Y */
     PYI_VALUE_WHEN,    /* always, never, auto */
     PYI_VALUE_SHELL,   /* bash, zsh, fish */

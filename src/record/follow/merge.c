@@ -6,7 +6,7 @@
  * records are those of one process after the other, and whose `attach` object names them all.
  * Knows nothing of how they were recorded.
  */
-#include "src/record/follow.h"
+#include "src/record/follow/follow.h"
 
 #include "src/base/error.h"
 #include "src/base/text.h"

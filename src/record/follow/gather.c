@@ -5,7 +5,7 @@
  * In: recorders that are done or still at work. Out: one session of all, or one for each. Changes
  * nothing about who is recorded.
  */
-#include "src/record/relatives.h"
+#include "src/record/follow/relatives.h"
 
 #include "src/base/error.h"
 #include <stdlib.h>

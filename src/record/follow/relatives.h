@@ -3,7 +3,7 @@
 #ifndef PYI_RECORD_RELATIVES_H
 #define PYI_RECORD_RELATIVES_H
 
-#include "src/record/discover.h"
+#include "src/record/follow/discover.h"
 #include "src/record/record.h"
 
 #define PYI_REFUSALS_NOTED 5    /* refused children that get a note of their own */

@@ -7,11 +7,11 @@
  * read; it may become one later (a shell that executes it) or never. Opening a process costs a
  * thousand times what a round costs, so it is done one at a time and within a budget.
  */
-#include "src/record/follow.h"
+#include "src/record/follow/follow.h"
 
 #include "src/base/array.h"
 #include "src/base/error.h"
-#include "src/record/relatives.h"
+#include "src/record/follow/relatives.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

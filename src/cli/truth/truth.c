@@ -2,7 +2,7 @@
 /* Compares recordings of the program of --self-check with its log and with its own rules.
  *
  * In: sessions, text. Out: numbers. Knows nothing of how they were made, and judges nothing. */
-#include "src/cli/truth.h"
+#include "src/cli/truth/truth.h"
 
 #include "src/base/array.h"
 #include "src/base/error.h"

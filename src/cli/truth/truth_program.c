@@ -5,7 +5,7 @@
  * when each call began and ended. "stacks" calls a tree of functions below forty others without
  * resting; each function's name tells which one alone can have called it. One leaf in eight
  * leaves by an exception that three levels up catch. Both end when standard input does. */
-#include "src/cli/truth.h"
+#include "src/cli/truth/truth.h"
 
 const char pyi_truth_program[] =
     "import random, select, sys, time\n"

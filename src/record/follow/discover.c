@@ -11,7 +11,7 @@
  * A number is handed out before its process can be seen (kernel/fork.c, copy_process()), so what
  * is not there is looked for again.
  */
-#include "src/record/discover.h"
+#include "src/record/follow/discover.h"
 
 #include "attach/attach.h"
 #include "src/base/error.h"
