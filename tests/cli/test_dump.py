@@ -78,10 +78,10 @@ def test_format(tool, program):
     assert re.fullmatch(rf"MainThread +{program.pid}   waiting \[(select|poll|read pipe|futex|nanosleep)\]", next(iter(found)))
     worker, = [rest for first, rest in found.items() if first.startswith("worker ")]
     names = [line.split()[0] for line in worker]
-    assert names[:5] == ["Condition.wait", "Event.wait", "recurse", "recurse", "Job.run"]
-    assert re.fullmatch(r"    recurse +shop\.py:5", worker[2])
-    assert re.fullmatch(r"    recurse +shop\.py:4 +\u00d79", worker[3])
-    places = {line.index(".py") - len(line.split()[1].split(":")[0]) for line in worker}
+    assert names[:6] == ["lock.acquire", "Condition.wait", "Event.wait", "recurse", "recurse", "Job.run"]
+    assert re.fullmatch(r"    recurse +shop\.py:5", worker[3])
+    assert re.fullmatch(r"    recurse +shop\.py:4 +\u00d79", worker[4])
+    places = {line.index(".py") - len(line.split()[1].split(":")[0]) for line in worker if ".py" in line}
     assert len(places) == 1, "the places stand below each other"
 
 

@@ -37,6 +37,13 @@ static bool is_c_function(const struct pyi_stack_entry *entry)
     return strcmp(entry->code->filename.data, "<built-in>") == 0;
 }
 
+/* Without the place where an interpreter happened to be installed. */
+static const char *place_of(const struct pyi_stack_entry *entry)
+{
+    const char *path = entry->code->filename.data, *library = strstr(path, "/lib/python");
+    return library ? library : path;
+}
+
 /* In the form of the target's own report. */
 static void spell(const struct pyi_target *target, const struct pyi_stack *stack,
                   struct pyi_strbuf *out)
@@ -46,9 +53,8 @@ static void spell(const struct pyi_target *target, const struct pyi_stack *stack
         const struct pyi_stack_entry *entry = &stack->entries[i];
         struct pyi_text class = pyi_target_class_name(target, entry->class_name);
         if (!is_c_function(entry))
-            pyi_strbuf_format(out, "  %s %s %d %s\n", entry->code->filename.data,
-                              entry->code->name.data, (int)entry->line,
-                              entry->class_name ? class.data : "-");
+            pyi_strbuf_format(out, "  %s %s %d %s\n", place_of(entry), entry->code->name.data,
+                              (int)entry->line, entry->class_name ? class.data : "-");
     }
 }
 
