@@ -2,8 +2,8 @@
 // Sums by function, file, package and line, and what is asked first: what is hot, and what was waited for.
 import { nestingOf } from './nesting';
 import { dissolved } from './processors';
-import { NO_FILTERS, timeInScope, weightsKeeping } from './tree';
-import { type Filters, FLAG, type FunctionRow, type Grouping, type Hot, type HotLine, KIND, type LineRow, type Link, type Profile, type Scope, moduleOf } from './types';
+import { timeInScope, weightsKeeping } from './tree';
+import { NO_FILTERS, type Filters, FLAG, type FunctionRow, type Grouping, type Hot, type HotLine, KIND, type LineRow, type Link, type Profile, type Scope, moduleOf } from './types';
 import { Weights, threadsOf, totals, weigh } from './weights';
 
 const MICRO = 1e6;

@@ -5,29 +5,10 @@
 import { belowLauncher, dissolved, groupOf, groupRows, librariesOf } from './processors';
 import { RowTable } from './rows';
 import { search } from './search';
-import { type Filters, FLAG, KIND, type Profile, type Scope, type ViewTree } from './types';
+import { type Filters, FLAG, KIND, NO_FILTERS, type Profile, type Scope, type ViewTree } from './types';
 import { Weights, threadsOf } from './weights';
 
 const MICRO = 1e6;
-
-export const NO_FILTERS: Filters = {
-	collapse: 'off',
-	hide: '',
-	show: '',
-	importlib: false,
-	tracebackhide: false,
-	profiler: false,
-	threshold: 0,
-	selfRows: false,
-	mergeLines: true,
-	mergeRecursion: false,
-	hiddenFuncs: [],
-	hiddenModules: [],
-	match: null,
-	focusFunc: null,
-	focusNode: null,
-	invert: false,
-};
 
 // ---- which stacks count -----------------------------------------------------------------------------
 
@@ -703,18 +684,4 @@ export function invertedTree(profile: Profile, scope: Scope, filters: Filters): 
 	const finished = finish(profile, rows, { ...filters, profiler: false, selfRows: false, collapse: 'off', threshold: 0 }, totalTime, only > 0 ? only : 0);
 	if (finished && error) finished.tree.error = error;
 	return finished ? finished.tree : emptyTree(totalTime, error);
-}
-
-export interface Sandwich {
-	callers: ViewTree; // the function first, then who called it
-	callees: ViewTree; // the function first, then what it calls
-}
-
-/** Both sides of a function, all its calls together. */
-export function sandwich(profile: Profile, scope: Scope, func: number, filters: Filters = NO_FILTERS): Sandwich {
-	const common: Filters = { ...filters, collapse: 'off', profiler: false, selfRows: false, focusFunc: func, focusNode: null };
-	return {
-		callers: invertedTree(profile, { ...scope, merged: true }, common),
-		callees: viewTree(profile, { ...scope, merged: true }, { ...common, invert: false }),
-	};
 }

@@ -309,3 +309,23 @@ export function moduleOf(profile: Profile, f: number): string {
 	if (!names) modules.set(profile, (names = []));
 	return (names[f] ??= moduleName(profile, f));
 }
+
+/** Everything is shown. */
+export const NO_FILTERS: Filters = {
+	collapse: 'off',
+	hide: '',
+	show: '',
+	importlib: false,
+	tracebackhide: false,
+	profiler: false,
+	threshold: 0,
+	selfRows: false,
+	mergeLines: true,
+	mergeRecursion: false,
+	hiddenFuncs: [],
+	hiddenModules: [],
+	match: null,
+	focusFunc: null,
+	focusNode: null,
+	invert: false,
+};
