@@ -22,6 +22,16 @@ static void put_state(struct pyi_html_lane *lane)
     lane->repeat.length = 0;
 }
 
+/* Most lanes have no gap at all: the column begins, with the zeros of the runs so far, at the first. */
+static void put_gap(struct pyi_html_lane *lane, uint64_t gap)
+{
+    for (uint64_t i = 0; gap && !lane->has_gap && i < lane->runs; i++)
+        put(&lane->gap, 0);
+    lane->has_gap = lane->has_gap || gap;
+    if (lane->has_gap)
+        put(&lane->gap, gap);
+}
+
 static bool close_run(struct pyi_html_lane *lane)
 {
     if (lane->run.open) {
@@ -29,8 +39,7 @@ static bool close_run(struct pyi_html_lane *lane)
         put(&lane->node, step < 0 ? (uint64_t)-step * 2 - 1 : (uint64_t)step * 2);
         put(&lane->duration, lane->run.micro);
         put(&lane->count, lane->run.count);
-        put(&lane->gap, lane->run.gap);
-        lane->has_gap = lane->has_gap || lane->run.gap;
+        put_gap(lane, lane->run.gap);
         lane->run.last_node = lane->run.node;
         if (lane->run.state != lane->repeat.code)
             put_state(lane);

@@ -224,6 +224,13 @@ int pyi_html_side_read(struct pyi_html_side *side, bool with_self, struct pyi_er
     struct pyi_record record;
     uint64_t cursor = 0;
     size_t at = 0;
+    /* All nodes are known by now: as many as there are, and no room to grow. */
+    if (with_self && side->tables->node_count) {
+        side->self = calloc(side->tables->node_count, sizeof(*side->self));
+        if (!side->self)
+            return pyi_error_nomem(err);
+        side->self_count = side->self_capacity = side->tables->node_count;
+    }
     for (uint64_t i = 0; pyi_session_next_record(side->session, &cursor, &record); i++) {
         const struct pyi_html_span *span = pyi_html_span_of(&side->summary, &at, i);
         uint32_t node, frame;
