@@ -183,20 +183,6 @@ static struct pyi_html_lane *lane_of(struct pyi_html_side *side, uint32_t stack,
 
 /* ---- records ---- */
 
-static bool add_self(struct pyi_html_side *side, uint32_t node, double seconds)
-{
-    if (node >= side->self_count) {
-        if (!pyi_array_reserve(&side->self, &side->self_capacity, (size_t)node + 1,
-                               sizeof(*side->self)))
-            return false;
-        memset(side->self + side->self_count, 0,
-               (side->self_capacity - side->self_count) * sizeof(*side->self));
-        side->self_count = side->self_capacity;
-    }
-    side->self[node] += isfinite(seconds) ? seconds : 0;
-    return true;
-}
-
 int pyi_html_side_place(struct pyi_html_side *side, struct pyi_session *session,
                         struct pyi_html_tables *tables, struct pyi_error *err)
 {
@@ -229,7 +215,7 @@ int pyi_html_side_read(struct pyi_html_side *side, bool with_self, struct pyi_er
         side->self = calloc(side->tables->node_count, sizeof(*side->self));
         if (!side->self)
             return pyi_error_nomem(err);
-        side->self_count = side->self_capacity = side->tables->node_count;
+        side->self_count = side->tables->node_count;
     }
     for (uint64_t i = 0; pyi_session_next_record(side->session, &cursor, &record); i++) {
         const struct pyi_html_span *span = pyi_html_span_of(&side->summary, &at, i);
@@ -240,9 +226,8 @@ int pyi_html_side_read(struct pyi_html_side *side, bool with_self, struct pyi_er
         double seconds = record.seconds.value;
         if (!lane || !pyi_html_lane_add(lane, node, seconds, side->interval))
             return pyi_error_nomem(err);
-        if (with_self && !lane->idle && node < side->tables->node_count &&
-            !add_self(side, node, seconds))
-            return pyi_error_nomem(err);
+        if (!lane->idle && node < side->self_count)
+            side->self[node] += isfinite(seconds) ? seconds : 0;
     }
     for (size_t i = 0; i < side->lane_count; i++)
         if (!pyi_html_lane_end(&side->lanes[i]))

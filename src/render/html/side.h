@@ -77,7 +77,7 @@ struct pyi_html_side {
     struct pyi_html_process *processes;
     size_t process_count, process_capacity;
     double *self; /* seconds by payload node, default report only; NULL: not wanted */
-    size_t self_capacity, self_count;
+    size_t self_count;
 };
 
 /* First the call paths of a session, of every session on the page; then the records, for which
